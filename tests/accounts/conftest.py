@@ -6,7 +6,7 @@ from tests.factories import authorization_claims, request_claims
 
 @pytest.fixture(params=["authorization", "request"])
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Both kinds of token: how its good claims are made, and how it is read."""
+    """Each kind of token: a function that makes its valid claims, and the function that reads it."""
     if request.param == "request":
         return request_claims, read_as_request
     return authorization_claims, read_as_authorization

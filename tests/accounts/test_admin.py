@@ -50,7 +50,7 @@ def olivia(stores: None) -> User:
 
 @pytest.fixture
 def browser(olivia: User) -> Client:
-    """The operator's, logged in."""
+    """The operator's client, logged in."""
     return logged_in(olivia)
 
 
@@ -110,7 +110,7 @@ KINDS = ("appgrant", "playtoken")
 
 
 def given_out(user: User) -> dict[str, int]:
-    """A grant and a token of the user, by kind."""
+    """Create a grant and a play token of the user, and return their ids by kind."""
     return {"appgrant": App().grant(user).pk, "playtoken": PlayTokenFactory.create(user=user).pk}
 
 
@@ -138,7 +138,7 @@ def test_or_one_of_them_on_its_page(browser: Client, alice: User) -> None:
     for kind, number in given_out(alice).items():
         assert browser.post(f"/admin/accounts/{kind}/{number}/delete/", {"post": "yes"}).status_code == 302
     assert not AppGrant.objects.exists()
-    # what names them is found when the account is erased
+    # the log entries name the user's id, by which they are found when the account is erased
     assert {entry.object_id for entry in LogEntry.objects.all()} == {str(alice.pk)}
     assert "Castaway" in LogEntry.objects.last().change_message  # type: ignore[union-attr]
 
@@ -188,12 +188,12 @@ ODD_SEARCHES = [
 ]
 
 
-# of a field that nothing on any page has: refused by what all pages share
+# names a field that no page has; the code that all pages share refuses it
 OF_NO_FIELD = "nickname__regex=("
 
 
 def test_no_search_is_a_fault_of_ours(browser: Client) -> None:
-    """Each page is asked for the fields that it has, and for what needs none."""
+    """Each page is sent the searches that concern its fields, and one that concerns none."""
     for place, page in enumerate(PAGES[1:]):
         searches = [OF_NO_FIELD, *(search for search in ODD_SEARCHES if concerns(page, search))]
         for number, search in enumerate(searches):
@@ -247,7 +247,7 @@ CATEGORIES = "/admin/feeds/category/"
 
 @pytest.fixture
 def arts(stores: None) -> Category:
-    """One that came with the program."""
+    """A category that came with the program."""
     return Category.objects.create(slug="fine-arts", name="Fine arts", seeded=True)
 
 
@@ -255,7 +255,7 @@ def test_the_operator_adds_changes_and_deletes_a_category(browser: Client, arts:
     form = {"slug": "pottery", "name": "Potery", "parent": arts.pk}
     assert browser.post(f"{CATEGORIES}add/", form).status_code == 302
     change = f"{CATEGORIES}pottery/change/"
-    # whatever refers to it does so by the slug
+    # other rows refer to a category by its slug, which does not change
     assert browser.post(change, {"slug": "ceramics", "name": "Pottery", "parent": arts.pk}).status_code == 302
     assert Category.objects.filter(name="Pottery", parent=arts, seeded=False).get().pk == "pottery"
     assert "Fine arts" in browser.get(CATEGORIES).content.decode()
@@ -333,7 +333,7 @@ def test_the_log_in_of_the_administration_is_limited_too(olivia: User) -> None:
     answers = [log_in(Client(), name, "wrong") for name in spellings]
     assert answers == [200] * 5 + [429]
     assert log_in(Client(), "Olivia", PASSWORD) == 429
-    # she gets in from elsewhere
+    # the operator can log in from another address
     assert log_in(Client(), "Olivia", PASSWORD, "198.51.100.7") == 302
 
 
@@ -343,7 +343,7 @@ def test_a_lock_out_ends_though_the_guessing_goes_on(olivia: User) -> None:
     first = AccessAttempt.objects.get().attempt_time
     assert log_in(Client(), "Olivia", "wrong") == 429
     assert AccessAttempt.objects.get().attempt_time == first
-    # a quarter of an hour later
+    # the window of a quarter of an hour has passed
     AccessAttempt.objects.update(attempt_time=first.replace(year=first.year - 1))
     assert log_in(Client(), "Olivia", PASSWORD) == 302
 

@@ -1,4 +1,4 @@
-"""What the claims of both kinds may say."""
+"""Which claims are accepted in each kind of token."""
 
 from datetime import timedelta
 from typing import Any
@@ -98,7 +98,7 @@ def test_a_wrong_clock_is_named(kind: Kind) -> None:
     assert refusal.value.code == "token_expired"
 
 
-# ---- who it is from and for
+# ---- issuer and audience
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""An account and everything of it, gone for good."""
+"""Erasing an account, and everything that belongs to it, for good."""
 
 import logging
 import subprocess
@@ -100,13 +100,13 @@ def erase(user: User) -> dict[str, int]:
 
 
 def traces(*users: User) -> list[str]:
-    """Where an id, in either spelling, the name, the mail or the device is found."""
+    """Return where an id, in either spelling, the user name, the e-mail address or the device id is found."""
     ids = [spelling for user in users for spelling in (str(user.pk), user.pk.hex)]
     return found(*ids, NAME, MAIL, "phone-of-aliceandra")
 
 
 def leave_traces(user: User, phone: Device) -> None:
-    """Something in everything that keeps anything of a user."""
+    """Leave data in every place that keeps data of a user."""
     use_everything(user, phone)
     settle()
     retention.run(wait=settled)
@@ -156,7 +156,7 @@ def test_nothing_of_anybody_else_goes(alice: User, phone: Device, bobs: Device) 
     for device in (phone, bobs):
         live(device, feed(7), (item(71), item(72)))
     settle()
-    retention.run(wait=settled)  # what is too old to be shown goes anyway
+    retention.run(wait=settled)  # what is too old to be shown is deleted anyway
     bob = str(bobs.user_id)
     before = log.read_stream(log.stream_of(bobs.user_id))
     rows = {table: [row for row in rows if bobs.user_id in row] for table, rows in read_models().items()}
@@ -181,7 +181,7 @@ def test_an_account_that_never_did_anything_goes_too(alice: User) -> None:
 
 
 def test_killed_half_way_it_is_finished_by_the_scheduler() -> None:
-    """One listener for each point at which the erasure may be cut off."""
+    """There is one listener for each point at which the erasure may be cut off."""
     users = {point: UserFactory.create(username=f"{NAME}.{point}", password=PASSWORD) for point in CUTS}
     phones = {point: phone_of(user) for point, user in users.items()}
     for point in CUTS:
@@ -252,7 +252,7 @@ def test_a_late_writer_is_refused_whether_he_knew_the_stream_or_not(alice: User,
     key = CommandId(key=UUID(int=1), fingerprint=b"x")
     dispatch(command(1), Origin())
     erase(alice)
-    with pytest.raises(StreamErased):  # his state is kept here
+    with pytest.raises(StreamErased):  # this process has cached the user's state
         dispatch(command(2), Origin())
     with pytest.raises(StreamErased):
         dispatch(command(1), Origin(), command_id=key)
@@ -325,7 +325,7 @@ def test_whoever_takes_the_name_sees_nothing_old(alice: User, phone: Device) -> 
 
 
 def test_positions_that_were_given_out_stay_below_the_head(alice: User, phone: Device, bobs: Device) -> None:
-    """Else a client would be told that this server has never come so far."""
+    """Otherwise a client would be told that this server has never reached that position."""
     bobs.post("plays", play())
     given = phone.post("plays", play())["Balados-Position"]
     settle()
@@ -335,7 +335,7 @@ def test_positions_that_were_given_out_stay_below_the_head(alice: User, phone: D
 
 
 def test_no_key_in_redis_names_anybody(alice: User, phone: Device) -> None:
-    """Counters are kept under digests."""
+    """Counters are stored under digests."""
     phone.get("me")
     with redis.Redis.from_url(settings.REDIS_URL) as connection:
         assert not list(connection.scan_iter(f"*{alice.pk}*"))

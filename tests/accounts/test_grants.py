@@ -1,4 +1,4 @@
-"""Grants of apps: asked for, approved, checked on every request, taken back; and when a picture is shown."""
+"""Grants of apps: requested, approved, checked on every request and revoked; and when icons are shown."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from tests.apps import App
 from tests.factories import UserFactory
 
 CASTAWAY = App()
-# the same id and name, another key
+# has CASTAWAY's id and name, but another key
 IMPOSTOR = App(key="second")
 
 
@@ -29,7 +29,7 @@ def call(token: str) -> grants.Caller:
 
 
 def crowd(number: int) -> list[User]:
-    """So many listeners more."""
+    """Create this many further listeners."""
     return User.objects.bulk_create(
         User(username=name, username_key=name, username_skeleton=name, password="!")
         for name in map("listener{}".format, range(number))
@@ -54,7 +54,7 @@ def test_the_scopes_of_a_request_mean_nothing(alice: User) -> None:
 
 
 def strangers(alice: User, bob: User) -> dict[str, str]:
-    """Requests that must all meet the same answer, Alice having let in Castaway and Bob nobody."""
+    """Requests that must all get the same answer, as Alice has let in Castaway, and Bob nobody."""
     return {
         "unknown user": CASTAWAY.request(uuid4()),
         "user who has not let it in": CASTAWAY.request(bob.pk),
@@ -144,7 +144,7 @@ def test_a_store_that_is_away_is_not_a_refusal(alice: User, monkeypatch: pytest.
     with pytest.raises(psycopg.OperationalError):
         call(CASTAWAY.request(alice.pk))
     monkeypatch.undo()
-    # the broken connection is not kept
+    # the broken connection is not reused
     assert call(CASTAWAY.request(alice.pk)).username == alice.username
 
 

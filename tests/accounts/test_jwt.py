@@ -1,4 +1,4 @@
-"""The text, its encoding and its signature, for both kinds of token."""
+"""The form of both kinds of token: text, encoding and signature."""
 
 import json
 
@@ -23,7 +23,7 @@ from tests.apps import App, pem
 from tests.factories import ALICE, APP, NOW, authorization_claims, request_claims
 from tests.properties import examples
 
-# ---- tokens that are good
+# ---- valid tokens
 
 
 def test_it_reads_an_authorization_made_by_another_library() -> None:
@@ -72,7 +72,7 @@ def test_it_takes_keys_of_the_usual_sizes(bits: int) -> None:
 def test_it_takes_a_token_at_the_limit_of_its_length(kind: Kind) -> None:
     claims, read = kind
     empty = len(forge(HEADER, claims(note="")))
-    # three bytes are four characters
+    # base64 turns three bytes into four characters
     longest = forge(HEADER, claims(note="x" * ((8192 - empty) // 4 * 3)))
     assert 8185 < len(longest) <= 8192
     assert read(longest) is not None
@@ -187,13 +187,13 @@ def test_the_key_that_counts_is_the_one_inside() -> None:
     assert is_refused(read_as_authorization, forge(HEADER, authorization_claims(app=second.description())))
 
 
-# ---- the text
+# ---- text
 
 
 def spoilt(token: str) -> dict[str, str]:
     head, body, signature = token.split(".")
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    # 256 bytes end in a character of which 4 bits count for nothing
+    # 256 bytes end in a base64 character of which 4 bits are unused
     other_end = last[last.index(signature[-1]) ^ 1]
     return {
         "two segments": f"{head}.{body}",

@@ -1,4 +1,4 @@
-"""The public key that an app brings."""
+"""Checks of the public key that an app brings."""
 
 import logging
 import secrets
@@ -28,7 +28,7 @@ SPKI = PublicFormat.SubjectPublicKeyInfo
 
 
 def der(tag: int, content: bytes) -> bytes:
-    """One DER value: the tests need keys that no library would make."""
+    """Return one DER value, as the tests need keys that no library would make."""
     length = len(content)
     size = length.to_bytes((length.bit_length() + 7) // 8 or 1)
     return bytes([tag]) + (size if length < 128 else bytes([0x80 | len(size)]) + size) + content
@@ -47,7 +47,7 @@ def rsa_pem(bits: int, exponent: int = 65_537, *, modulus: int | None = None) ->
 
 
 def refusal(public_key: object) -> str:
-    """What the reader of a token with that key is told."""
+    """Return the error text for a token with that key."""
     token = forge(HEADER, authorization_claims(app=APP.description() | {"public_key": public_key}))
     with pytest.raises(TokenError) as refused:
         read_as_authorization(token)
@@ -149,7 +149,7 @@ def test_it_refuses_private_and_several_keys_and_repeats_nothing(
         read_as_authorization(token)
     error: BaseException | None = refused.value
     said = caplog.text
-    while error is not None:  # what a log of the error would show, with the errors behind it
+    while error is not None:  # everything that a log of the error would show, including its causes
         said += repr(error) + str(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     assert "BEGIN" not in said

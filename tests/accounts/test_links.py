@@ -1,4 +1,4 @@
-"""The addresses that an app gives about itself."""
+"""The addresses that an app gives in its description."""
 
 import pytest
 from hypothesis import given

@@ -31,7 +31,7 @@ def test_a_name_cannot_be_taken_twice(alice: User, name: str) -> None:
         User(username=name, password="!").full_clean()
     with pytest.raises(CommandError, match="taken"):
         call_command("createsuperuser", username=name, email="", interactive=False, database="system")
-    with pytest.raises(IntegrityError):  # who is quicker than the look-up
+    with pytest.raises(IntegrityError):  # a race: another save between the check and this one
         User(username=name, password="!").save()
 
 
@@ -137,7 +137,7 @@ def test_every_table_stands_in_the_system_schema(stores: None) -> None:
 
 
 def test_the_migrations_reverse(stores: None) -> None:
-    # inside a transaction that is rolled back: the other tests keep their tables
+    # inside a transaction that is rolled back, so that the other tests keep their tables
     with transaction.atomic(using="system"):
         call_command("migrate", "accounts", "zero", database="system", verbosity=0)
         with connections["system"].cursor() as cursor:
@@ -151,6 +151,6 @@ def test_the_migrations_reverse(stores: None) -> None:
 
 
 def test_a_hash_takes_what_a_small_machine_has() -> None:
-    # the module as it is: the tests have made its hasher a quick one
+    # the module as it is on disk: the test settings have replaced its hasher's cost with a low one
     hasher = runpy.run_path(str(Path(passwords.__file__)))["SmallArgon2PasswordHasher"]()
     assert "$m=19456,t=2,p=1$" in hasher.encode("correct horse battery", hasher.salt())

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from accounts.scopes import SCOPES, InvalidScope, allows, parse
 
-# what a route may ask for
+# the scopes that a route may require
 NEEDED = [scope for scope in SCOPES if "*" not in scope]
 READS = {
     "user.read",

@@ -1,4 +1,4 @@
-"""The first administrator, on the real PostgreSQL."""
+"""Setting up the first administrator, on a real PostgreSQL."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime

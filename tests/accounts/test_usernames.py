@@ -1,4 +1,4 @@
-"""Which names may be taken."""
+"""Which user names may be taken."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Making tokens by hand, as an attacker would."""
+"""Helpers that make tokens by hand, as an attacker would."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -21,7 +21,7 @@ from accounts.tokens import (
 from tests.apps import App
 from tests.factories import APP, NOW
 
-# PUBLIC_URL of the test run
+# the PUBLIC_URL of the test run
 INSTANCE = "http://localhost:8000"
 
 
@@ -37,7 +37,7 @@ def forge(
     digest: HashAlgorithm | None = None,
     signature: bytes | None = None,
 ) -> str:
-    """A token of any header and payload (bytes as they are, else as JSON), rightly signed by default."""
+    """Return a token of any header and payload (bytes as is, else as JSON), correctly signed by default."""
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
     signed = ".".join(map(base64url, parts))
     if signature is None:
@@ -45,13 +45,13 @@ def forge(
     return f"{signed}.{base64url(signature)}"
 
 
-# how the good claims of a kind of token are made, and how it is read
+# the function that makes a kind of token's valid claims, and the function that reads it
 Kind = tuple[Callable[..., dict[str, Any]], Callable[[str], object]]
 HEADER = {"alg": "RS256", "typ": "JWT"}
 
 
 def asked(app: App, scopes: Sequence[str] = ("user.plays",), **claims: Any) -> Authorization:
-    """What the page reads when ``app`` asks, now."""
+    """Return what the authorization page reads when ``app`` asks now."""
     return read_authorization(app.authorization(scopes, **claims), datetime.now(UTC), INSTANCE)
 
 
@@ -60,14 +60,15 @@ def read_as_authorization(token: str, now: datetime = NOW) -> Authorization:
 
 
 def read_as_request(token: str, now: datetime = NOW, public_key: bytes | None = None) -> RequestClaims | None:
-    """The request when APP's key (or the one given) has signed it, else None, as for any stranger's."""
+    """Return the request's claims if APP's key (or the given one) has signed the token, else None, as for a
+    stranger."""
     request = read_request(token, now, INSTANCE)
     der = public_key or keys.read_pem(APP.public_key)
     return request if is_signed_by(token, der) else None
 
 
 def is_refused(read: Callable[[str], object], token: str) -> bool:
-    """Whether the token is refused, as unreadable or for its signature; for a reason fit to be shown."""
+    """Whether the token is refused, for its form or its signature, with an error text fit to be shown."""
     try:
         return read(token) is None
     except TokenError as error:

@@ -1,4 +1,4 @@
-"""The cast with their apps. Alice and Bob have let in the same app; Charlie has let in none."""
+"""Users with their apps. Alice and Bob have let in the same app; Charlie has let in none."""
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -11,14 +11,14 @@ from tests.apps import App
 
 @pytest.fixture(autouse=True)
 def _without_limits_of_addresses(settings: Settings) -> None:
-    """All tests come from one address, and many from one app."""
+    """Turn off the limits per address and app: all tests come from one address, and many from one app."""
     settings.API_FAILURES_PER_MINUTE = settings.PUBLIC_REQUESTS_PER_MINUTE = 0
     settings.API_REQUESTS_PER_MINUTE = 0
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody projects: waiting for that would take its 2 seconds."""
+    """Wait only briefly for projectors: none runs, and each wait would last its full 2 seconds."""
 
     def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
         assert seconds == 2.0
@@ -29,14 +29,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def phone(alice: User) -> Device:
-    """Alice's, with every right."""
+    """Alice's phone, with every scope."""
     App().grant(alice)
     return Device(alice.pk, device_id="phone-1", device_name="Alice's phone")
 
 
 @pytest.fixture
 def tablet(alice: User, phone: Device) -> Device:
-    """Alice's too: the same app on another device."""
+    """Alice's tablet: the same app on another device."""
     return Device(alice.pk, device_id="tablet-1", device_name="Alice's tablet")
 
 

@@ -1,4 +1,4 @@
-"""Apps on devices, as the API sees them, and what a test asks after each of them was refused."""
+"""Apps on devices, as the API sees them, and checks that tests make after refused requests."""
 
 import base64
 import json
@@ -37,14 +37,14 @@ def item(number: int = 1) -> str:
 
 
 def play(number: int = 1, **changes: Any) -> dict[str, Any]:
-    """The body of a recorded play."""
+    """Return the body of a play to record."""
     entry = {"rss_source_feed": feed(), "rss_source_item": item(number), "position": 60, "played": False}
     entry |= changes
     return parts(entry["rss_source_item"]) | entry
 
 
 def parts(item: object) -> dict[str, str]:
-    """GUID and enclosure URL of an item, if it is one: answers have them beside it."""
+    """Return the GUID and enclosure URL that answers show beside an item; nothing if it is invalid."""
     try:
         _, guid, enclosure_url = shown_item(normalise_item(str(item)))
     except InvalidIdentifier:
@@ -53,12 +53,12 @@ def parts(item: object) -> dict[str, str]:
 
 
 def status(number: int = 1, at: str = "2026-05-01T12:00:00Z", **changes: Any) -> dict[str, Any]:
-    """A play status in a sync."""
+    """Return a play status as a sync has it."""
     return play(number, **{"updated_at": at, "speed": None, "started": None, "total": None, **changes})
 
 
 class Device:
-    """One user's app. ``claims`` go into its tokens."""
+    """One user's app on a device; ``claims`` are added to its tokens."""
 
     def __init__(self, user_id: UUID, app: App | None = None, **claims: Any) -> None:
         self.user_id = user_id
@@ -68,7 +68,7 @@ class Device:
 
     @cached_property
     def headers(self) -> dict[str, str]:
-        """With one token for all its requests: signing one takes as long as a request."""
+        """The headers, with one token for all requests: signing a token takes as long as a request."""
         return self.app.bearer(self.user_id, **self.claims)
 
     def get(self, path: str, **headers: str) -> HttpResponse:
@@ -89,7 +89,7 @@ class Device:
     def send(
         self, method: str, path: str, raw: bytes = b"", kind: str = JSON, **headers: str
     ) -> HttpResponse:
-        """``path`` is below /api/v1/; ``headers`` have underscores for hyphens."""
+        """Send a request; ``path`` is below /api/v1/, and ``headers`` have underscores instead of hyphens."""
         return self._send(method, path, raw, kind, headers)
 
     def _send(self, method: str, path: str, raw: bytes, kind: str, headers: dict[str, str]) -> HttpResponse:
@@ -115,7 +115,7 @@ def document(answer: HttpResponse) -> dict[str, Any]:
 
 
 def faults(answer: HttpResponse) -> dict[str | None, str]:
-    """The codes of an error answer by their place; it has the one shape of all errors."""
+    """Return the codes of an error answer by place; the answer must have the form that all errors share."""
     kind = "server_error" if answer.status_code >= 500 else "client_error"
     assert document(answer).get("type") in (kind, "validation_error"), answer.content
     return faults_in(answer.content)
@@ -137,12 +137,12 @@ def code_of(answer: HttpResponse) -> str:
 
 
 def in_path(text: str) -> str:
-    """Percent-encoded, slashes too."""
+    """Percent-encode the text, including slashes."""
     return quote(text, safe="")
 
 
 def count_events(*types: str) -> int:
-    """How many events there are, of these types or of any."""
+    """Return how many events there are of these types, or of all types if none is given."""
     with connections["events"].cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM events.events WHERE type = ANY(%s) OR %s", [list(types), not types]
@@ -152,7 +152,7 @@ def count_events(*types: str) -> int:
 
 @contextmanager
 def unharmed(device: Device) -> Iterator[None]:
-    """Nothing was recorded within, and a good request still works after it."""
+    """Check that nothing is recorded inside the block, and that a good request still works after it."""
     before = count_events()
     yield
     assert count_events() == before

@@ -1,8 +1,8 @@
-"""Bad input, as collected by others: the cases of JSONTestSuite (nst/JSONTestSuite), times, base64."""
+"""Bad input, as others have collected it: the cases of JSONTestSuite (nst/JSONTestSuite), times, base64."""
 
 from tests.api.devices import b64
 
-# What is no JSON (n_* of the suite).
+# Invalid JSON (n_* of the suite).
 NOT_JSON = [
     b"", b" ", b"[1 true]", b"[a\xe5]", b'["": 1]', b'[""],', b"[,1]", b"[1,,2]", b'["x",,]', b'["x"]]',
     b'["",]', b'["x"', b"[x", b"[3[4]]", b"[\xff]", b"[1:2]", b"[,]", b"[-]", b"[   , \"\"]",
@@ -31,7 +31,7 @@ NOT_JSON = [
     b"\xe2\x81\xa0", b"[\xe2\x81\xa0]", b"\xff\xfe{\x00}\x00",
 ]  # fmt: skip
 
-# What is JSON, or may be taken for it (y_* and i_*), and no body of ours.
+# Valid JSON, or what some parsers accept (y_* and i_*), but no body that the API takes.
 ODD_JSON = [
     b"[[]   ]", b'[""]', b"[]", b'["a"]', b"[false]", b'[null, 1, "1", {}]', b"[null]", b"[1\n]", b" [1]",
     b"[1,null,null,null,2]", b"[2] ", b"[123e65]", b"[0e+1]", b"[0e1]", b"[ 4]", b"[-0.00000000000000001]",
@@ -47,7 +47,7 @@ ODD_JSON = [
     b"[" * 500 + b"]" * 500, b"9" * 5_000, b"-1e400",
 ]  # fmt: skip
 
-# Half of a surrogate pair, and U+0000, anywhere.
+# Half of a surrogate pair, or U+0000, in any place.
 BAD_CHARACTERS = [
     b'{"x": "\\ud800"}', b'{"\\ud800": 1}', b'{"x": ["\\udc00\\ud800"]}', b'{"x": "\\ud800abc"}',
     b'{"x": "\xed\xa0\x80"}', b'{"x": "\xff"}', b'{"\xc0\x80": 1}', b'{"x": "\\u0000"}', b'{"a\\u0000": 1}',
@@ -67,7 +67,7 @@ BAD_TIMES = [
 
 GOOD_TIMES = {
     "2024-01-01T00:00:00Z": "2024-01-01T00:00:00Z",
-    # second 60 is the last microsecond of its minute
+    # second 60 becomes the last microsecond of its minute
     "2016-12-31T23:59:60Z": "2016-12-31T23:59:59.999999Z",
     "2024-01-01T00:00:60.5Z": "2024-01-01T00:00:59.999999Z",
     "2024-01-01t00:00:00z": "2024-01-01T00:00:00Z",
@@ -86,7 +86,7 @@ GOOD_TIMES = {
 BAD_POSITIONS: list[object] = [
     True, False, "12", "", 1.0, 1.5, -1, 2**31, 2**63, 2**64, 10**30, None, [], {}, [1],
 ]  # fmt: skip
-# as they stand in the body: Python would not write them so
+# as they appear in the body, since Python would not write them like this
 BAD_NUMBERS = [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b"9" * 5_000, b"1E2", b"0x10", b"010"]
 
 BAD_FEEDS: list[object] = [
@@ -105,7 +105,7 @@ BAD_ITEMS: list[object] = [
 
 
 def four_spellings(name: str) -> list[str]:
-    """Standard and URL-safe base64, each with and without padding."""
+    """Return the name in standard and URL-safe base64, each with and without padding."""
     safe = name.replace("+", "-").replace("/", "_")
     return [name, name.rstrip("="), safe, safe.rstrip("=")]
 

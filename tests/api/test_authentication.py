@@ -1,4 +1,4 @@
-"""Who is let in, and what those hear who are not."""
+"""Who is let in, and which answers everybody else gets."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What browsers are told: who may call, and what the documentation page may load."""
+"""Rules for browsers: which origins may call the API, and what the documentation page may load."""
 
 import json
 import re
@@ -97,7 +97,7 @@ def test_the_documentation_loads_nothing_from_elsewhere() -> None:
         assert address.startswith("/")
         if address.startswith("/static/"):
             assert finders.find(address.removeprefix("/static/"))
-    # what the page's policy does not allow is not in it
+    # the page contains nothing that its content security policy forbids
     assert "<script>" not in text
     assert not re.search(r"\son\w+=", text)
 
@@ -113,7 +113,7 @@ def test_its_policy_is_its_own() -> None:
 def test_its_script_is_a_file_and_asks_for_the_schema() -> None:
     answer = Client().get("/api/docs/?script=")
     assert answer.headers["Content-Type"] == "application/javascript"
-    # written as JavaScript escapes it
+    # escaped as JavaScript
     address = re.search(r'url: "([^"]+)"', answer.content.decode())
     assert address
     assert address[1].encode().decode("unicode_escape") == reverse("schema")

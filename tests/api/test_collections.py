@@ -47,14 +47,14 @@ def order(*numbers: int) -> dict[str, Any]:
 
 @pytest.fixture
 def gym(phone: Device) -> str:
-    """Alice's collection."""
+    """The id of Alice's collection."""
     assert phone.post("collections", {"id": GYM, "name": "Gym"}).status_code == 201
     return GYM
 
 
 @pytest.fixture
 def default(phone: Device) -> str:
-    """Alice's default collection, which her first subscription brings."""
+    """The id of Alice's default collection, which her first subscription creates."""
     subscribe(phone, 1)
     return str(default_id(phone.user_id))
 

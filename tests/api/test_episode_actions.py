@@ -1,4 +1,4 @@
-"""The newest thing that an app did with each episode, as apps with a token see it."""
+"""The newest action of an app for each episode, as apps with a token see it."""
 
 from tests.api.devices import Device, document, feed, item
 from tests.projecting import bring_up_to_date

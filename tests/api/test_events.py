@@ -1,4 +1,4 @@
-"""The history: what, when it happened, when it arrived, from which app and device, and what still holds."""
+"""The history: each event, when it happened and arrived, its app and device, and which parts still apply."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Everything of a listener as one document, and what importing it leads to."""
+"""The export of everything of a listener as one document, and what importing it does."""
 
 import json
 from typing import Any
@@ -68,7 +68,7 @@ def empty(**lists: Any) -> dict[str, Any]:
 
 
 def state(device: Device) -> dict[str, Any]:
-    """What a new device is told; the default collection by a name that is the same for all."""
+    """Return what a new device gets, with the same name for every listener's default collection."""
     told: dict[str, Any] = json.loads(
         json.dumps(device.sync()["data"]).replace(str(default_id(device.user_id)), "default")
     )
@@ -76,7 +76,7 @@ def state(device: Device) -> dict[str, Any]:
 
 
 def live_a_little(device: Device) -> None:
-    """A bit of every topic, what was taken back included."""
+    """Record some of every topic, including what was taken back."""
     device.sync(
         subscriptions=[
             {"rss_source_feed": feed(1), "rss_source_id": "one", "subscribed_at": MAY},
@@ -199,7 +199,7 @@ def test_the_history_can_be_left_out(phone: Device) -> None:
 
 
 def test_a_checkpoint_is_told_in_numbers(phone: Device) -> None:
-    """It repeats what the lists have: three of them made an export of 80 MB one of 160."""
+    """A checkpoint repeats what the lists have: three of them doubled an export of 80 MB to 160 MB."""
     live_a_little(phone)
     command = TakeCheckpoint(user_id=phone.user_id, now=now(), before=now())
     dispatch(command, Origin())
@@ -283,7 +283,7 @@ def test_a_large_document_is_recorded_in_parts_to_the_same_state(
 
 @given(st.lists(actions, max_size=8), st.integers(1, 4))
 def test_any_state_is_imported_to_the_same_however_it_is_cut(sent: list[Any], most: int) -> None:
-    """The default collection too: it comes before the first subscription, which would make another."""
+    """This includes the default collection, sent before the first subscription, as that would create one."""
     alice, bob = User(ALICE), User(BOB)
     synced(alice, payload(sent))
     told = sync.to_entries(alice)
@@ -370,7 +370,7 @@ def test_every_fault_is_named_and_nothing_recorded(phone: Device) -> None:
 def test_faults_are_named_whatever_the_document_holds_beside(
     phone: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A history of a million values is looked over as little when an entry is bad as when none is."""
+    """A history of a million values is not examined more closely when an entry is bad than when none is."""
     monkeypatch.setattr("api.parsers.MOST_VALUES", 50)
     with unharmed(phone):
         answer = phone.post("import", empty(events=[[n, n] for n in range(100)], play_statuses=[{}]))

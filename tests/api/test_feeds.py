@@ -1,4 +1,4 @@
-"""What is known of a podcast that somebody follows, its episodes, and fetching it anew."""
+"""What is known of a podcast that somebody follows and of its episodes, and fetching it again."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture(autouse=True)
 def asked(stores: None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the workers are asked for; the sending itself is tested with the workers."""
+    """A list that collects what the workers are asked for; the sending itself is tested with the workers."""
     with redis.Redis.from_url(settings.REDIS_URL) as counters:
         for key in counters.scan_iter(f"{attempts.PREFIX}*"):
             counters.delete(key)

@@ -76,7 +76,7 @@ def test_the_key_of_another_request_is_422(known: Device, write: Write) -> None:
 
 
 def test_spelling_makes_no_other_request(phone: Device) -> None:
-    """Order of fields, spaces, fields that are not ours, spellings of names and times."""
+    """The order of fields, spaces, unknown fields and spellings of names and times make no difference."""
     at = "2026-05-01T12:00:00Z"
     first = phone.post("plays", play(played_at=at), Idempotency_Key=KEY)
     again: dict[str, Any] = dict(reversed(play(played_at="2026-05-01T14:00:00+02:00").items()))
@@ -113,7 +113,7 @@ def test_many_at_once_record_once(phone: Device) -> None:
     def send(number: int) -> tuple[int, bytes]:
         try:
             if number % 3 == 0:
-                dispatcher.forget()  # as another process
+                dispatcher.forget()  # as if another process handled the request
             answer = phone.post("plays", play(2), Idempotency_Key=KEY)
             return answer.status_code, answer.content
         finally:

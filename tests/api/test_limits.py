@@ -1,4 +1,4 @@
-"""How much one caller may ask."""
+"""How many requests one caller may send."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.apps import App
 
 @pytest.fixture(autouse=True)
 def _fresh(settings: Settings) -> Iterator[None]:
-    """Counted from nothing."""
+    """Start with empty counters."""
     settings.API_REQUESTS_PER_MINUTE = settings.API_FAILURES_PER_MINUTE = 0
     url = settings.REDIS_URL
     _forget(url)
@@ -36,7 +36,7 @@ def _forget(url: str) -> None:
 
 
 def fail(address: str = "198.51.100.7", **headers: str) -> int:
-    """A request without a good token from that address."""
+    """Send a request without a valid token from that address, and return the status code."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Client(REMOTE_ADDR=address).get("/api/v1/me", headers=named).status_code
 
@@ -63,7 +63,7 @@ def test_the_window_passes(phone: Device, settings: Settings, monkeypatch: pytes
     monkeypatch.setattr(throttles, "WINDOW", timedelta(milliseconds=50))
     assert phone.get("me").status_code == 200
     refused = phone.get("me")
-    if refused.status_code == 429:  # unless the window was over already
+    if refused.status_code == 429:  # unless the window has ended already
         assert refused.headers["Retry-After"] == "1"
     deadline = time.monotonic() + 60
     while phone.get("me").status_code != 200:
@@ -74,7 +74,7 @@ def test_failures_are_counted_by_address(phone: Device, settings: Settings) -> N
     settings.API_FAILURES_PER_MINUTE = 2
     assert [fail() for _ in range(3)] == [401, 401, 429]
     assert fail("198.51.100.8") == 401
-    # whoever has a good token is let in from there all the same
+    # a caller with a valid token is still let in from that address
     phone.client.defaults["REMOTE_ADDR"] = "198.51.100.7"
     assert phone.get("me").status_code == 200
 
@@ -200,8 +200,9 @@ def test_what_was_counted_at_once_lapses_with_the_window(monkeypatch: pytest.Mon
         return attempts.count("tries", "a new process", 10, timedelta(minutes=1), at_once=4)
 
     assert [count() for _ in range(2)] == [None, None]
-    clock[0] += 60  # two are left, of a minute that is over
+    clock[0] += 60  # the two attempts that are left were counted in a window that has ended
     assert [count() for _ in range(4)] == [None] * 4
-    assert [count() for _ in range(2)] == [None, None]  # of twelve, two are below the limit
+    # Redis has counted twelve attempts; two of the last four are within the limit of ten
+    assert [count() for _ in range(2)] == [None, None]
     assert count() == timedelta(seconds=30)
     assert next(told, None) is None

@@ -1,4 +1,4 @@
-"""An episode is (feed, GUID): named by its item, or by GUID and enclosure URL, with or without its feed."""
+"""An episode is (feed, GUID), named by its item or by GUID and enclosure URL, with or without its feed."""
 
 from typing import Any
 

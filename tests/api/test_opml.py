@@ -1,4 +1,4 @@
-"""OPML over HTTP: what is followed goes out, lists of other programs come in, in one append."""
+"""OPML over HTTP: exporting what is followed, and importing lists of other programs in one append."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def exported(device: Device, query: str = "") -> bytes:
 
 
 def tree(content: bytes) -> list[Any]:
-    """Titles of feeds; a folder is its name with a list."""
+    """Return the titles of feeds; a folder becomes a dictionary of its name and list."""
 
     def inside(element: etree._Element) -> list[Any]:
         return [
@@ -63,7 +63,7 @@ def followed(device: Device) -> set[str]:
 
 
 def collections(device: Device) -> dict[str, list[str]]:
-    """The feeds of each collection but the default one."""
+    """Return the feeds of each collection except the default one."""
     return {
         entry["name"]: [member["rss_source_feed"] for member in entry["feeds"]]
         for entry in device.sync()["data"]["collections"]
@@ -139,7 +139,7 @@ def test_10_000_rows_are_one_append(phone: Device) -> None:
 
 
 def appends() -> set[Any]:
-    """The transactions that events were recorded in."""
+    """Return the ids of the transactions in which events were recorded."""
     with connections["events"].cursor() as cursor:
         cursor.execute("SELECT DISTINCT xmin::text FROM events.events")
         return set(cursor.fetchall())

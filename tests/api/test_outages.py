@@ -1,4 +1,4 @@
-"""What callers hear while something of ours is broken: 503 and when to come back, never 500."""
+"""What callers get while something of ours is broken: 503 and a time to come back, never 500."""
 
 import logging
 
@@ -82,7 +82,7 @@ def test_a_mistake_of_ours_is_500_in_the_same_shape_and_says_nothing(
     assert answer.status_code == 500
     assert faults(answer) == {None: "error"}
     assert "secret" not in answer.content.decode()
-    # but our log has it whole
+    # but our log has the whole error
     assert any(record.exc_info for record in caplog.records)
 
 

@@ -1,4 +1,4 @@
-"""Lists in pages."""
+"""Paginated lists."""
 
 import base64
 from typing import Any
@@ -16,7 +16,7 @@ BOTH = pytest.mark.parametrize("path", LISTS)
 
 @pytest.fixture(scope="module")
 def phone(shared_stores: None) -> Device:
-    """Alice's, for all tests here."""
+    """Alice's phone, shared by all tests in this module."""
     alice = User.objects.create_user("alice", "alice@example.org")
     App().grant(alice)
     return Device(alice.pk)
@@ -31,7 +31,7 @@ def bobs(phone: Device) -> Device:
 
 @pytest.fixture(scope="module")
 def filled(phone: Device) -> Device:
-    """25 feeds and 25 episodes, several of them of one time."""
+    """The phone with 25 feeds and 25 episodes, several of which have the same time."""
     at = [f"2026-05-{1 + number // 4:02}T12:00:00Z" for number in range(25)]
     phone.sync(
         subscriptions=[{"rss_source_feed": feed(n), "subscribed_at": at[n]} for n in range(25)],
@@ -42,7 +42,7 @@ def filled(phone: Device) -> Device:
 
 
 def walk(device: Device, path: str, query: str = "") -> list[list[str]]:
-    """The keys on each page."""
+    """Return the keys on each page."""
     name, key = LISTS[path]
     pages, cursor = [], ""
     while True:
@@ -130,7 +130,7 @@ def test_a_cursor_of_alice_shows_bob_his_own(filled: Device, bobs: Device, path:
     assert page == {LISTS[path][0]: [], "next_cursor": None}
 
 
-# the last, because it adds to the lists
+# this test is the last, because it adds to the lists
 def test_a_walk_misses_nothing_while_rows_are_inserted(filled: Device) -> None:
     seen: list[str] = []
     cursor, number = "", 100
@@ -141,12 +141,12 @@ def test_a_walk_misses_nothing_while_rows_are_inserted(filled: Device) -> None:
             break
         cursor = f"cursor={page['next_cursor']}"
         if number < 105:
-            # one far behind the walker, and one that is moved ahead of him
+            # one row far behind the cursor, and one that moves ahead of it
             filled.sync(play_statuses=[status(number, "2026-04-01T00:00:00Z")])
             filled.post("plays", play(number - 100, position=99))
             bring_up_to_date()
             number += 1
     assert {item(n) for n in range(25)} <= set(seen)
-    # what moved ahead comes again, as it is then; nothing else does
+    # a row that moved ahead is returned again in its new state; no other row is
     again = {name for name in seen if seen.count(name) > 1}
     assert again <= {item(n) for n in range(5)}

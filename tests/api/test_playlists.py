@@ -39,7 +39,7 @@ def items(device: Device) -> list[str]:
 
 @pytest.fixture
 def walk(phone: Device) -> str:
-    """Alice's playlist."""
+    """The id of Alice's playlist."""
     assert phone.post("playlists", {"id": WALK, "name": "Walk"}).status_code == 201
     return WALK
 
@@ -345,7 +345,7 @@ def test_the_queue_is_a_playlist_that_needs_no_making_and_stays(phone: Device, t
     phone.post("playlists/queue/items", {**two, "place": "first"})
     assert in_queue(phone) == in_queue(phone, queue["id"]) == [item(2), item(1)]
     assert [row["kind"] for row in listed(phone)] == ["queue"]
-    # an app that knows nothing of queues syncs it as it does any list
+    # an app that does not know about the queue syncs it like any other list
     [known] = document(tablet.post("sync", {}))["data"]["playlists"]
     assert (known["id"], known["kind"]) == (queue["id"], "queue")
     phone.post("plays", {**two, "position": 60, "played": True})

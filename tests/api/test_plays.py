@@ -148,7 +148,7 @@ def test_it_lists_by_feed_by_played_and_since(phone: Device) -> None:
     assert positions(phone, "?played=true") == [2]
     assert positions(phone, "?played=False") == [1, 3]
     assert positions(phone, "?updated_since=2026-05-02T14:00:00%2B02:00") == [2, 3]
-    # a "+" that was not encoded
+    # a "+" that was not percent-encoded
     assert positions(phone, "?updated_since=2026-05-02T14:00:00+02:00") == [2, 3]
     assert positions(phone, f"?feed={feed()}&played=false") == [1]
     for name in hostile.four_spellings(hostile.AWKWARD_FEED):

@@ -1,4 +1,4 @@
-"""What others may see: settings, and which of them is in force."""
+"""What others may see: the settings, and which of them is in force."""
 
 import threading
 from itertools import product
@@ -99,7 +99,7 @@ def test_the_settings_that_bear_on_an_item_are_shown_with_it(phone: Device) -> N
 
 
 def test_of_an_item_without_its_feed_the_feed_counts_that_was_played(phone: Device) -> None:
-    """Else it would be said to be public while its feed is private."""
+    """Otherwise the item would be reported as public while its feed is private."""
     put(phone, "public")
     put(phone, "private", feed=feed())
     assert in_force(phone, f"?item={item()}") == ("public", "user")
@@ -143,7 +143,7 @@ def test_an_older_setting_does_not_win(phone: Device, tablet: Device) -> None:
 
 
 def test_fifty_at_once_leave_one_setting(phone: Device) -> None:
-    """One representation of "no feed, no item": one row for the account, whoever comes when."""
+    """The account has one row in whatever order they arrive, as "no feed, no item" is stored in one way."""
     statuses: list[int] = []
 
     def change(number: int) -> None:
@@ -231,7 +231,7 @@ def test_every_spelling_of_a_feed_is_one_setting(phone: Device) -> None:
 
 
 def test_the_token_of_a_change_is_accepted_once(phone: Device) -> None:
-    """Who listens in must not be able to make public again what was hidden since."""
+    """Otherwise an eavesdropper could make public again what was hidden since."""
     once = Device(phone.user_id, jti="one")
     put(once, "public")
     before = count_events()

@@ -1,4 +1,4 @@
-"""Feeds made anew for web players: for whom, from what, and what is kept of them."""
+"""Feeds rewritten for web players: who gets them, what they are made from, and what is cached."""
 
 import gzip
 import threading
@@ -88,7 +88,7 @@ def test_anybody_reads_what_was_read_of_a_feed(phone: Device) -> None:
     assert ask(feed, if_modified_since=headers["Last-Modified"]).status_code == 304
     packed = ask(feed, accept_encoding="gzip")
     assert gzip.decompress(packed.content) == answer.content
-    # who follows it sees what its publisher keeps out of directories, and no cache in between keeps that
+    # followers see what its publisher keeps out of directories, and no shared cache may store that
     follow(phone, feed)
     own = ask(feed, by=phone)
     assert len(titles(own)) == 3

@@ -32,7 +32,7 @@ PATHS = [
 
 
 def ask(path: str, **headers: str) -> HttpResponse:
-    """As anybody does."""
+    """Send a request as anybody may, without a token."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     answer: Any = Client(raise_request_exception=False).get(f"/api/v1/public/{path}", headers=named)
     return answer  # type: ignore[no-any-return]
@@ -50,7 +50,7 @@ def in_public(*devices: Device) -> None:
 
 
 def work() -> None:
-    """What the worker does every five minutes, as far as figures go."""
+    """Do what the worker does for the public figures every five minutes."""
     bring_up_to_date()
     popularity.recalculate()
     bring_up_to_date()

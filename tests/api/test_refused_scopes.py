@@ -1,4 +1,4 @@
-"""What an app may not do costs it as much as what it may."""
+"""Requests that an app has no scope for count towards its limit like those that it may send."""
 
 import pytest
 import redis
@@ -11,7 +11,7 @@ from tests.apps import App
 
 @pytest.fixture
 def reader(alice: User, settings: Settings) -> Device:
-    """An app that may read, and ask three times a minute."""
+    """An app with a scope for reading, limited to three requests a minute."""
     settings.API_REQUESTS_PER_MINUTE = 3
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         for key in client.scan_iter("balados:attempts:requests:*"):

@@ -1,4 +1,4 @@
-"""POST /removals: out of everything, for good."""
+"""POST /removals: removing a feed or an episode from everything, for good."""
 
 import dataclasses
 import uuid
@@ -30,7 +30,7 @@ WHEN = "2026-05-01T12:00:00Z"
 
 
 def live(device: Device, name: str, items: tuple[str, ...]) -> None:
-    """Something of everything with a feed."""
+    """Create an entry of every kind with a feed."""
     device.put("privacy", {"privacy": "public"})
     device.sync(
         subscriptions=[{"rss_source_feed": name, "subscribed_at": WHEN}],
@@ -82,7 +82,7 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
     live(phone, feed(1), items)
     settle()
     retention.run(wait=settled)
-    # a checkpoint holds it, too
+    # so that a checkpoint contains the feed, too
     work()
     live(phone, feed(1), items)
     settle()
@@ -98,7 +98,7 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
 
 
 def test_dead_letters_of_what_is_gone_go_too(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their error may name it: PostgreSQL tells the row that failed along."""
+    """A dead letter's error may name what was removed: PostgreSQL includes the row that failed."""
     phone.post("plays", play(1))
     name = "plays"
     with connect("projections") as connection, monkeypatch.context() as patched:
@@ -162,7 +162,7 @@ def test_other_devices_are_told_everything_anew(phone: Device, tablet: Device) -
 
 
 def test_a_process_that_kept_the_state_decides_on_what_is_left(phone: Device) -> None:
-    """The web has several; each keeps folded streams."""
+    """The web server has several processes, each of which caches folded streams."""
     phone.post("subscriptions", {"rss_source_feed": feed(1)})
     kept = dispatcher._streams
     dispatcher._streams = type(kept)()

@@ -1,4 +1,4 @@
-"""What holds for every route, found through the URL resolver: whoever adds one is asked about it here."""
+"""Rules for every route, found through the URL resolver: a new one fails here until it is added below."""
 
 import json
 import re
@@ -24,14 +24,14 @@ AN_ITEM, A_FEED = {"rss_source_feed": feed(), "rss_source_item": item()}, {"rss_
 
 
 class Call(NamedTuple):
-    """What a route asks for, an address with every id in it, and a body that is good."""
+    """The scope that a route requires, an address with every id in it, and a valid body."""
 
     scope: str
     address: str
     body: object = None
 
 
-# Every route with the scope that it needs, written out: a view that asks for less, or another, fails here.
+# Every route with the scope that it needs, written out: a view that requires less, or another, fails here.
 CALLS: dict[tuple[str, str], Call] = {
     ("GET", "me"): Call(ANY_GRANT, "me"),
     ("PATCH", "me"): Call("user.subscriptions.write", "me", {"follow_moves": False}),
@@ -114,7 +114,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", "apps"): Call(ANY_GRANT, "apps"),
     ("DELETE", "apps/<path:app_id>"): Call(ANY_GRANT, "apps/org.example.castaway"),
 }
-# for everybody
+# open to everybody
 PUBLIC = {
     "public/trending/podcasts",
     "public/trending/episodes",
@@ -133,7 +133,7 @@ class Route(NamedTuple):
 
 
 def routes(resolver: URLResolver | None = None, path: str = "") -> Iterator[Route]:
-    """Every route of the instance."""
+    """Yield every route of the instance."""
     for pattern in (resolver or get_resolver()).url_patterns:
         here = path + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
@@ -143,12 +143,12 @@ def routes(resolver: URLResolver | None = None, path: str = "") -> Iterator[Rout
 
 
 def api_routes() -> list[Route]:
-    """Those of our own API: podcast apps have others (tests/gpodder/test_routes.py)."""
+    """Return the routes of our own API; those for podcast apps are tested in tests/gpodder/test_routes.py."""
     return [route for route in routes() if route.path.startswith("api/") and hasattr(route.view, "cls")]
 
 
 def scopes() -> dict[tuple[str, str], str]:
-    """The scope of every method and path, below v1, that needs one, as the views say."""
+    """Return the scope, as the views say, of every method and path below v1 that needs one."""
     return {
         (method, route.path.removeprefix("api/v1/")): scope
         for route in api_routes()
@@ -195,7 +195,7 @@ def test_each_scope_opens_what_it_includes_and_nothing_else(alice: User, granted
     for (method, path), (scope, *_) in CALLS.items():
         answer = call(device, method, path)
         if scope is ANY_GRANT or allows([granted], scope):
-            # 404: let in, and no such thing there
+            # 404 means let in, but the object does not exist
             assert answer.status_code in (200, 201, 404, 422), (method, path, answer.content)
         else:
             assert answer.status_code == 403, (method, path)
@@ -209,13 +209,13 @@ def test_every_route_refuses_those_who_are_nobody(charlie: User) -> None:
     assert count_events() == 0
 
 
-# saving an episode is the same for all, whoever else has it
+# saving an episode has the same result for everybody, whoever else has saved it
 OF_SOMEBODY = [case for case in CALLS if "<" in case[1] and not case[1].startswith("episodes/")]
 
 
 def test_the_ids_of_another_are_the_ids_of_nobody(phone: Device, bobs: Device) -> None:
-    """Bob has the feed, the episode, lists of both, an app and a player; Alice gets the same answer as for
-    random ones."""
+    """Bob has the feed, the episode, a playlist and a collection, an app and a player; Alice gets the same
+    answer for their ids as for random ones."""
     bobs.post("subscriptions", {"rss_source_feed": feed(5)})
     bobs.post("plays", play(5))
     for lists in ("playlists", "collections"):

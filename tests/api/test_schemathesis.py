@@ -1,8 +1,8 @@
 """The API against its own description: generated requests, good and bad, to every route.
 
-Nothing may be answered with 5xx, or in a way that the OpenAPI document does not tell; what does not fit the
-document is refused, and so is who is nobody. Boundary cases, a few thousand, take long to make: an ordinary
-run has those of a third of the operations, of another third each time.
+No answer may be a 5xx or differ from the OpenAPI document; requests that do not fit the document, and those
+without a valid token, must be refused. Boundary cases, a few thousand, take long to generate: an ordinary run
+has those of a third of the operations, a different third each time.
 """
 
 import random
@@ -21,7 +21,7 @@ from api.v1 import proxy
 from balados.wsgi import application
 from tests.api.devices import Device, b64
 
-# good values of our own formats: of any other text that the generator makes, few are a feed
+# valid values of our own formats, because few of the generator's other texts are feeds
 URLS = st.from_regex(r"https://[a-z]{1,9}\.example/[a-z0-9?=~]{0,9}", fullmatch=True)
 ITEMS = st.builds("{},{}".format, st.text("abc,:/ü", max_size=12), URLS)
 schemathesis.openapi.format("feed-url", URLS)
@@ -37,9 +37,9 @@ few = settings(
 
 def described(*, boundaries: bool) -> BaseSchema:
     schema = schemathesis.openapi.from_wsgi("/api/schema/", application)
-    # the token is ours; that it matters is a check of its own (ignored_auth)
+    # the tests send their own token; a check of its own (ignored_auth) proves that it is required
     schema.config.generation.with_security_parameters = False
-    # what is too long to be looked at is refused as well
+    # what is too long to be examined is refused as well
     schema.config.checks.negative_data_rejection.expected_statuses += ["413", "414"]
     schema.config.phases.coverage.enabled = boundaries
     return schema
@@ -76,7 +76,7 @@ if SHARES > 1:
 
 def check(case: "Case[Any]", phone: Device) -> None:
     response = case.call(headers=phone.headers)
-    # To JSON Schema 60.0 is an integer, any number is a position and any text a cursor: what is taken is
-    # tested elsewhere.
+    # To JSON Schema, 60.0 is an integer, any number is a position and any text a cursor: which values are
+    # accepted is tested elsewhere.
     taken = cast(CheckFunction, CHECKS.get_one("positive_data_acceptance"))
     case.validate_response(response, excluded_checks=[taken], headers=phone.headers)

@@ -31,7 +31,7 @@ def number(url: int) -> str:
 
 
 def found(device: Device, q: str, **parameters: Any) -> list[str]:
-    """The titles of what is found."""
+    """Return the titles of what is found."""
     kind = parameters.get("kind", "podcasts")
     answer = device.get(f"search?{urlencode({'q': q, **parameters})}")
     assert answer.status_code == 200, answer.content

@@ -1,4 +1,4 @@
-"""The API behind the server that it runs on, spoken to byte by byte: what a test client never sends."""
+"""The API behind its real web server, tested byte by byte with requests that a test client never sends."""
 
 import json
 import os
@@ -21,7 +21,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 class Wire:
-    """A connection to the server for each request."""
+    """Sends each request over a new connection to the server."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -32,14 +32,15 @@ class Wire:
     def send(
         self, line: str, *headers: str, body: bytes = b"", more: Callable[[socket.socket], None] | None = None
     ) -> tuple[int, bytes]:
-        """Status and body of the answer; the server may answer before it has read everything."""
+        """Send a request, and return the answer's status and body. The server may answer before it has read
+        everything."""
         with self.connect() as connection:
             try:
                 connection.sendall(head(line, *headers) + body)
                 if more is not None:
                     more(connection)
             except OSError:
-                pass  # it has answered and gone
+                pass  # the server has answered and closed the connection
             received = b""
             while chunk := _received(connection):
                 received += chunk
@@ -65,7 +66,7 @@ def chunk(data: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Wire]:
-    """The web process on the stores of the test run."""
+    """Run the web process on the stores of the test run."""
     port = free_port()
     environment = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1"}
     server = subprocess.Popen([sys.executable, "-m", "balados.serve"], cwd=ROOT, env=environment)
@@ -115,7 +116,7 @@ def test_a_body_may_come_in_chunks(wire: Wire, bearer: str, good: bytes) -> None
 
 
 def test_chunks_without_end_are_refused(wire: Wire, phone: Device, bearer: str) -> None:
-    """100 MB are refused once 16 MiB of them are there."""
+    """100 MB are refused as soon as 16 MiB of them have arrived."""
 
     def flood(connection: socket.socket) -> None:
         for _ in range(1_600):
@@ -222,7 +223,7 @@ def test_a_lost_answer_is_given_again(wire: Wire, phone: Device, bearer: str, go
     key = "Idempotency-Key: 0f8fad5b-d9cb-469f-a165-70867728950e"
     request = head("POST /api/v1/plays", bearer, JSON, key, f"Content-Length: {len(good)}") + good
     with wire.connect() as connection:
-        connection.sendall(request)  # and gone, whatever the answer
+        connection.sendall(request)  # disconnect without waiting for the answer
     answers = []
     for _ in range(3):
         status, body = wire.send(
@@ -245,12 +246,12 @@ def test_bodies_that_dribble_make_nobody_wait(wire: Wire, bearer: str) -> None:
     finally:
         for connection in stalled:
             connection.close()
-    # a busy machine alone makes more of a difference
+    # with slack, because a busy machine alone makes more of a difference
     assert sorted(beside)[-3] < 2 * sorted(alone)[-3] + 0.2
 
 
 def seconds(wire: Wire, bearer: str) -> float:
-    """How long a read and a look at the server's life take."""
+    """Return how many seconds a read and a liveness check take together."""
     began = time.monotonic()
     assert wire.send("GET /api/v1/me", bearer)[0] == 200
     assert wire.send("GET /health/live")[0] == 200

@@ -7,7 +7,7 @@ from accounts.models import User
 from tests.api.devices import Device, document, faults, feed, item, play
 from tests.projecting import bring_up_to_date
 
-# in the past, and not so that a day has come between two tests
+# two days ago at 22:50 UTC: in the past, and never at a change of day between two tests
 YESTERDAY = datetime.now(UTC).replace(hour=22, minute=50, second=0, microsecond=0) - timedelta(days=2)
 
 
@@ -50,7 +50,7 @@ def test_seconds_and_finished_episodes_by_everything(phone: Device, tablet: Devi
     assert rows(phone, "weekday") == {str(weekday): (1800, 1)}
     assert sum(seconds for seconds, _ in rows(phone, "podcast").values()) == 1800
     assert set(rows(phone, "device")) == {"Alice's phone", "Alice's tablet"}
-    # in a zone of half an hour, and of another day
+    # in a time zone with an offset of half an hour, where it is the next day
     User.objects.filter(pk=alice.pk).update(time_zone="Asia/Kolkata")
     assert rows(phone, "hour") == {"4": (1800, 1)}
     assert rows(phone, "day") == {str(day + timedelta(days=1)): (1800, 1)}

@@ -1,4 +1,4 @@
-"""Chapters and transcripts, fetched from a server on loopback for the first who asks."""
+"""Chapters and transcripts, fetched from a server on loopback when they are first requested."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -30,7 +30,7 @@ def origin(settings: Settings) -> Iterator[Origin]:
 
 @pytest.fixture(autouse=True)
 def _worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Does at once what a worker does with the message."""
+    """Run at once what a worker would do with the message."""
 
     def send_task(name: str, arguments: Any, **_: Any) -> None:
         assert name == documents.FETCH == documents.fetch.name

@@ -1,4 +1,4 @@
-"""Two devices of one listener, kept in step."""
+"""Two devices of one listener, kept in sync."""
 
 import io
 import json
@@ -124,7 +124,7 @@ def test_of_too_many_bad_ones_too_it_names_the_limit(phone: Device) -> None:
 
 
 def test_memory_is_bounded(phone: Device) -> None:
-    """16 MiB of small values, refused: not 50 times their size in objects."""
+    """16 MiB of small values are refused without creating objects of 50 times their size."""
     raw = b'{"subscriptions": [' + b"[" * 200 + b"1," * 499_000 + b"1" + b"]" * 200 + b"]}"
     tracemalloc.start()
     try:
@@ -196,7 +196,7 @@ def test_the_order_within_a_payload_does_not_matter(phone: Device) -> None:
     for number in range(100):
         shuffled.shuffle(plays)
         shuffled.shuffle(follows)
-        # an episode and a feed of its own each time: one listener for all
+        # each case has an episode and a feed of its own, so that one listener serves for all
         sent = [{**entry, "rss_source_item": item(number)} for entry in plays]
         asked = [{**entry, "rss_source_feed": feed(number)} for entry in follows]
         cursor = phone.sync()["cursor"]
@@ -217,7 +217,8 @@ def test_the_same_twice_records_nothing_the_second_time(phone: Device) -> None:
 def test_two_devices_at_once_end_with_the_same(phone: Device, tablet: Device) -> None:
     def round_of(device: Device, number: int) -> int:
         try:
-            dispatcher.forget()  # so that the two meet in the store, as two processes do
+            # forget cached state, so that the two devices meet in the store, as two processes do
+            dispatcher.forget()
             name = feed(len(device.claims["device_id"]))
             entry = status(number % 7, LATE, position=number, rss_source_feed=name)
             return device.post("sync", {"play_statuses": [entry, status(100 + number)]}).status_code
@@ -239,7 +240,7 @@ def test_a_device_a_year_ahead_does_not_win_for_ever(phone: Device, tablet: Devi
     told = phone.sync(play_statuses=[status(1, ahead, position=5)])["data"]["play_statuses"][0]
     assert told["updated_at"] < (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
     tablet.post("plays", play(1, position=600))
-    # and sends the same again, as devices do
+    # the phone sends the same again, as devices do
     again = phone.sync(play_statuses=[status(1, ahead, position=5)])
     assert again["data"]["play_statuses"][0]["position"] == 600
 

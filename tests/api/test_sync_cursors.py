@@ -1,4 +1,4 @@
-"""A device's place in the history, as the sync gives it out."""
+"""Cursors of the sync: a device's place in the history."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def test_the_cursor_of_another_is_400(phone: Device, bobs: Device) -> None:
 
 
 def test_a_cursor_ahead_of_the_server_gets_everything(phone: Device) -> None:
-    """As after a restore from a backup."""
+    """This happens after a restore from a backup."""
     phone.sync(play_statuses=statuses(3))
     cursor = phone.sync()["cursor"]
     with connections["events"].cursor() as cursors:
@@ -105,7 +105,7 @@ def test_it_gives_what_arrived_since_the_cursor_whatever_clocks_say(phone: Devic
 
 
 def test_what_a_checkpoint_has_left_out_is_told_by_giving_everything(phone: Device, tablet: Device) -> None:
-    """A clock that is years behind unsaves an episode: that is too old to be kept from the first day on."""
+    """A clock that is years behind unsaves an episode: from the first day that is too old to be kept."""
     saved = {"rss_source_feed": feed(), "rss_source_item": item(), "saved_at": "2020-01-01T00:00:00Z"}
     phone.sync(saved_episodes=[saved])
     cursor = tablet.sync()["cursor"]

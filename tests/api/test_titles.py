@@ -1,4 +1,4 @@
-"""Titles wherever a podcast or an episode is listed, and for nobody who may not see them."""
+"""Titles are given wherever a podcast or an episode is listed, except to those who may not see them."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ TITLES = {"rss_feed_title": "Slow Radio", "rss_item_title": "The First"}
 
 @pytest.fixture
 def slow_radio(stores: None) -> Feed:
-    """The feed that plays are of, with its first episode."""
+    """The feed of the recorded plays, with its first episode."""
     made = known_feed(URL, title="Slow Radio", language="en-GB", categories=["history"])
     known_episode(made, "episode-1", "https://example.org/1.mp3", title="The First")
     return made
@@ -123,7 +123,7 @@ def test_public_lists_have_them_and_a_new_title_makes_a_new_etag(phone: Device, 
 
 
 def test_what_is_heard_in_private_alone_has_none_in_public(phone: Device, slow_radio: Feed) -> None:
-    """That this server knows the podcast would tell that somebody here follows it."""
+    """To show that this server knows the podcast would reveal that somebody here follows it."""
     enrich()
     before = [ask(f"podcast/{feed()}/popularity").content, ask(f"episode/{item()}/popularity").content]
     assert not any(b"Slow Radio" in content or b"slow-radio" in content for content in before)

@@ -1,4 +1,4 @@
-"""Play tokens, as their listener makes, sees and revokes them."""
+"""Play tokens, as their listeners create, see and revoke them."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""POST /events/{event_id}/undo and /undo: what stood before, on every device."""
+"""POST /events/{event_id}/undo and /undo: restoring the earlier state on every device."""
 
 import uuid
 from typing import Any
@@ -40,7 +40,7 @@ def test_an_unfollowed_podcast_is_followed_again_and_the_undo_says_what_it_undid
     assert (event["type"], event["cause"], event["undoes"]) == ("UserSubscribed", "undo", [event_id])
     (entry,) = tablet.sync(cursor)["data"]["subscriptions"]
     assert entry["subscribed_at"] > entry["unsubscribed_at"]
-    # and the undo undone
+    # the undo is undone as well
     assert undo(tablet, event["event_id"]).status_code == 200
     assert newest(phone)["type"] == "UserUnsubscribed"
 

@@ -33,7 +33,7 @@ WRITES = [
 
 @pytest.fixture(scope="module")
 def phone(shared_stores: None) -> Device:
-    """Alice's, for all tests here: what is refused leaves nothing behind."""
+    """Alice's phone, shared by all tests in this module, as refused requests leave nothing behind."""
     alice = User.objects.create_user("alice", "alice@example.org")
     App().grant(alice)
     return Device(alice.pk)
@@ -108,7 +108,7 @@ def test_played_is_true_or_false(phone: Device, played: object) -> None:
 @pytest.mark.parametrize("raw", hostile.BAD_CHARACTERS, ids=shortened)
 @pytest.mark.parametrize(("method", "path"), WRITES)
 def test_half_characters_and_U_0000_are_400(phone: Device, method: str, path: str, raw: bytes) -> None:
-    """Also where they stand in a field that is not ours."""
+    """This also holds for fields that the API does not know."""
     good = {"subscriptions": {"rss_source_feed": feed()}, "plays": play(), "sync": {"cursor": None}}
     body = json.dumps(good.get(path, {"position": 1, "rss_source_feed": feed()})).encode()
     with unharmed(phone):
@@ -161,7 +161,7 @@ def test_a_feed_is_the_base64_of_its_URL(phone: Device, name: object) -> None:
     with unharmed(phone):
         assert faults(phone.post("plays", play(rss_source_feed=name))) == {"rss_source_feed": "invalid"}
         answer = phone.post("subscriptions", {"rss_source_feed": name})
-        # null is as if it were left out
+        # null is treated like a missing field
         assert set(faults(answer)) == {"rss_source_feed"}
 
 
@@ -239,7 +239,7 @@ def test_a_compressed_body_is_415(phone: Device) -> None:
 
 
 def padded(size: int) -> bytes:
-    """A good play of exactly that many bytes."""
+    """Return a valid play of exactly that many bytes."""
     raw = json.dumps(play()).encode()
     return raw + b" " * (size - len(raw))
 

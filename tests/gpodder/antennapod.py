@@ -1,4 +1,4 @@
-"""AntennaPod 3.11 in both of its modes, by its own code: what it calls, in which order, and what it takes."""
+"""A model of AntennaPod 3.11 in both modes, after its code: its calls, their order, what it accepts."""
 
 import json
 import time
@@ -12,8 +12,8 @@ GPODDER_TYPE, JSON_TYPE = "plain/text; charset=utf-8", "application/json; charse
 
 
 class AntennaPod(Player):
-    """gpodder mode: signs in at the begin of every sync, then sends its cookie alone. An upload's number is
-    the next ``since``; where nothing was uploaded, that of the read."""
+    """gpodder mode: the app signs in at the start of every sync, and then sends only its cookie. Its next
+    ``since`` is the number of its last upload or, where nothing was uploaded, of its last read."""
 
     agent = "AntennaPod/3.11.2"
 
@@ -22,7 +22,7 @@ class AntennaPod(Player):
         self.since_feeds = self.since_actions = 0
 
     def set_up(self, caption: str) -> None:
-        """Sign in, look at the devices there are, and register as one."""
+        """Sign in, list the existing devices, and register as one."""
         self._log_in()
         for one in self._json("GET", f"/api/2/devices/{self.name}.json"):
             assert {"id", "caption", "type", "subscriptions"} <= one.keys(), one
@@ -30,7 +30,8 @@ class AntennaPod(Player):
         self._send(f"/api/2/devices/{self.name}/{self.device}.json", body)
 
     def sync(self) -> None:
-        """Podcasts first: where one is new, it is fetched, and another sync begins. Raises ``Refused``."""
+        """Sync podcasts first, and once more if a new one had to be fetched, then episodes. Raises
+        ``Refused``."""
         self._log_in()
         if self._sync_feeds():
             self._log_in()
@@ -38,11 +39,11 @@ class AntennaPod(Player):
         self._sync_actions()
 
     def cleaned(self, url: str) -> str:
-        """It takes an encoded colon for a fault of gpodder.net."""
+        """Decode encoded colons, which the app takes for a bug of gpodder.net."""
         return url.replace("%3A", ":")
 
     def _sync_feeds(self) -> bool:
-        """Whether podcasts came that the app did not follow."""
+        """Sync podcasts, and return whether some came that the app did not follow."""
         told = self._json("GET", self.feeds_path(self.since_feeds))
         added = [self.cleaned(url) for url in told["add"]]
         removed = [self.cleaned(url) for url in told["remove"]]
@@ -73,7 +74,7 @@ class AntennaPod(Player):
         self.since_actions = mark
 
     def _read(self, action: dict[str, Any]) -> dict[str, Any] | None:
-        """A play that it takes; nothing for what it leaves out."""
+        """Return a play that the app accepts, or None for an action that it ignores. Raises ``Refused``."""
         for name in ("podcast", "episode", "action"):
             if not isinstance(action.get(name), str):
                 raise Refused(f"no {name}: {action}")
@@ -87,8 +88,8 @@ class AntennaPod(Player):
         return action
 
     def _apply(self, plays: list[dict[str, Any]]) -> None:
-        """The newest of each episode, unless something newer waits to be sent. That what it has already sent
-        may be newer, too, the app does not ask."""
+        """Apply the newest play of each episode, unless a newer one waits to be sent. The app does not check
+        whether a play that it has sent already is newer."""
         queued = newest(self.queue)
         for action in plays:
             self.learn(action["episode"], action["timestamp"], action["position"])
@@ -98,7 +99,7 @@ class AntennaPod(Player):
                 self.positions[action["episode"]] = action["position"]
 
     def _all_finished(self) -> list[dict[str, Any]]:
-        """With its first sync it tells of every episode that it has as heard, as of now."""
+        """Return actions for the first sync: all episodes that are finished, with the current time."""
         at = datetime.now(UTC).strftime(FORMAT)
         return [
             {
@@ -113,7 +114,7 @@ class AntennaPod(Player):
             if self.is_finished(url, position)
         ]
 
-    # what differs between its modes
+    # differences between its two modes
 
     def _log_in(self) -> None:
         path = f"/api/2/auth/{self.name}/login.json"
@@ -150,15 +151,15 @@ class AntennaPod(Player):
 
 
 class NextcloudAntennaPod(AntennaPod):
-    """Nextcloud mode: its password with each call, in Latin-1; after an upload its own clock is the next
-    ``since``, which is off by so many seconds."""
+    """Nextcloud mode: the app sends its password, in Latin-1, with each call. After an upload its next
+    ``since`` is its own clock, which is off by ``clock_is_off`` seconds."""
 
     def __init__(self, *args: Any, clock_is_off: int = 0) -> None:
         super().__init__(*args)
         self.clock_is_off = clock_is_off
 
     def let_in(self, open_in_browser: Callable[[str], None]) -> None:
-        """Login flow v2: the browser opens a page, and the app asks for what came of it."""
+        """Login flow v2: open a page in the browser, and poll for the result."""
         form = "application/x-www-form-urlencoded"
         begun = json.loads(self.wire.ask("POST", "/index.php/login/v2", b"", Content_Type=form))
         server, poll = self.wire.server, begun["poll"]
@@ -173,7 +174,7 @@ class NextcloudAntennaPod(AntennaPod):
         self.name, self.password = granted["loginName"], granted["appPassword"]
 
     def _log_in(self) -> None:
-        """Nothing: each call carries the password."""
+        """Do nothing: each call carries the password."""
 
     def feeds_path(self, since: int) -> str:
         return f"/index.php/apps/gpoddersync/subscriptions?since={since}"

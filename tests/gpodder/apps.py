@@ -1,4 +1,4 @@
-"""A podcast app, as strict as the real ones: signs in once, and then sends its cookie alone."""
+"""A podcast app as strict as the real ones: it signs in once, and then sends only its cookie."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.test import Client
 from mygpoclient.api import EpisodeAction
 
-# naive UTC, whole seconds
+# naive UTC in whole seconds
 FORMAT = "%Y-%m-%dT%H:%M:%S"
 TIMES = {"started", "position", "total"}
 ACTION_FIELDS = {"podcast", "episode", "guid", "action", "timestamp", "device", *TIMES}
@@ -25,7 +25,7 @@ def feed_url(number: int = 1) -> str:
 
 
 def play(number: int = 1, feed: int = 1, at: Any = "2026-05-01T12:00:00", **more: Any) -> dict[str, Any]:
-    """A play as AntennaPod sends it."""
+    """Return a play as AntennaPod sends it."""
     return {
         "podcast": feed_url(feed),
         "episode": f"https://example.org/{feed}/{number}.mp3",
@@ -70,7 +70,7 @@ class PodcastApp:
         assert content.isascii()
         return json.loads(content)
 
-    # subscriptions
+    # podcasts
 
     def subscriptions(self, since: int = 0) -> dict[str, Any]:
         answer = self.json("GET", f"/api/2/subscriptions/{self.name}/{self.device}.json?since={since}")
@@ -100,7 +100,7 @@ class PodcastApp:
 
 
 def check_action(action: dict[str, Any]) -> None:
-    """What every app can read."""
+    """Check that every app can read the action."""
     EpisodeAction.from_dictionary(action)
     assert set(action) <= ACTION_FIELDS
     datetime.strptime(action["timestamp"], FORMAT)  # noqa: DTZ007

@@ -11,7 +11,7 @@ from tests.gpodder.apps import PodcastApp
 
 @pytest.fixture(autouse=True)
 def _without_limits_of_addresses(settings: Settings) -> None:
-    """All tests come from one address."""
+    """Turn off the limit per address: all tests come from one address."""
     settings.PUBLIC_REQUESTS_PER_MINUTE = 0
 
 

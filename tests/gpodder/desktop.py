@@ -18,8 +18,8 @@ ACTIONS_AT_ONCE = 100
 
 
 class GPodder(Player):
-    """Of episodes it goes on with the number of its last read, of podcasts with that of its last upload. It
-    knows no GUIDs, and takes no play that is older than its own."""
+    """A model of gPodder: its next ``since`` is the number of its last read for episodes, and that of its
+    last upload for podcasts. It knows no GUIDs, and accepts no play that is older than its own."""
 
     def __init__(self, server: str, name: str, password: str, device: str, episodes: list[Episode]) -> None:
         super().__init__(server, name, password, device, episodes)
@@ -29,7 +29,7 @@ class GPodder(Player):
         self.rewritten: dict[str, str] = {}
 
     def restart(self) -> None:
-        """A new process: it signs in again."""
+        """Start as a new process, which signs in again."""
         self.client = api.MygPodderClient(self.name, self.password, self.wire.server)
 
     def set_up(self, caption: str) -> None:
@@ -84,7 +84,7 @@ def _action(device: str, one: dict[str, Any]) -> api.EpisodeAction:
 
 
 def is_installed() -> bool:
-    """Whether gPodder itself is there, for the system's own Python."""
+    """Return whether gPodder itself is installed for the system's own Python."""
     if not Path(PYTHON).exists():
         return False
     probe = [PYTHON, "-c", "import gpodder.my"]
@@ -92,7 +92,7 @@ def is_installed() -> bool:
 
 
 class RealGPodder(Player):
-    """gPodder's engine in a process of its own. ``home``: an empty directory."""
+    """gPodder's engine in a process of its own; ``home`` is an empty directory."""
 
     def __init__(self, *args: Any, home: Path) -> None:
         super().__init__(*args)
@@ -106,7 +106,7 @@ class RealGPodder(Player):
         self._write(self.password)
 
     def leave(self) -> None:
-        """As its window is closed: it sends what is left."""
+        """Quit, as when its window is closed: it sends what is left."""
         self.process.communicate(timeout=30)
 
     def follow(self, feed: str) -> None:

@@ -1,10 +1,10 @@
-"""gPodder's own sync engine (Debian's package ``gpodder``), without its window: run by the system's Python.
+"""gPodder's own sync engine (Debian's package ``gpodder``), without its window, run by the system's Python.
 
     /usr/bin/python3 engine.py HOME SERVER NAME DEVICE CAPTION
 
-The password is the first line that it reads. Each further line is a request in JSON, answered by one. The
-engine is gPodder's; only the podcasts and episodes that it asks for are kept here, and its clock is the
-request's.
+The password is the first line that the program reads. Each further line is a request in JSON, which is
+answered by one line. The engine is gPodder's; only the podcasts and episodes that it asks for are kept here,
+and its clock shows the time that the request gives.
 """
 
 import json
@@ -16,11 +16,11 @@ from typing import Any
 import gpodder
 
 gpodder.home = sys.argv[1]
-from gpodder import config, my  # noqa: E402  # they read where its home is
+from gpodder import config, my  # noqa: E402  # they use gpodder.home on import
 
 
 class Episode:
-    """What gPodder's database keeps of one, as far as the engine touches it."""
+    """What gPodder's database keeps of an episode, as far as the engine uses it."""
 
     def __init__(self, podcast: str, url: str) -> None:
         self.channel, self.url = SimpleNamespace(url=podcast), url
@@ -43,7 +43,7 @@ class Engine:
         wanted.enabled = True
         self.client = my.MygPoClient(self.config)
         self.client.create_device()
-        # followed is what its list of podcasts shows
+        # the podcasts that the app's list shows
         self.followed: list[str] = []
         self.episodes: dict[str, Episode] = {}
         self.heard: list[list[Any]] = []
@@ -65,7 +65,7 @@ class Engine:
         self.client.on_playback_full(episode, started, position, total)
 
     def sync(self) -> dict[str, Any]:
-        """What its worker does, and then its window with what was received."""
+        """Do what gPodder's worker does, and then what its window does with the actions that it received."""
         failed: list[str] = []
         for name in ("update_device", "synchronize_subscriptions", "synchronize_episodes"):
             setattr(self.client, name, self._noting(name, failed))

@@ -1,4 +1,4 @@
-"""Kasts 25 in both of its modes, by its own code: what it calls, in which order, and what it takes."""
+"""A model of Kasts 25 in both modes, after its code: its calls, their order, what it accepts."""
 
 import json
 import re
@@ -9,24 +9,24 @@ from urllib.parse import unquote
 from tests.gpodder.player import BATCH, Episode, Player, Refused, number
 
 LARGEST = 2**31 - 1
-# QDateTime reads this form alone; a fraction is cut off before
+# the only form that QDateTime reads; a fraction is cut off before
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 NEAR = 10
 
 
 class Kasts(Player):
-    """gpodder mode: its password with each call, in its system's encoding. Every number is kept one greater,
-    and it asks again for as long as what it gets is older than its clock."""
+    """gpodder mode: the app sends its password, in its system's encoding, with each call. It adds one to
+    every number that it keeps, and asks again for as long as the answer's number is older than its clock."""
 
     agent = "Kasts/25.08"
 
     def __init__(self, server: str, name: str, password: str, device: str, episodes: list[Episode]) -> None:
         super().__init__(server, name, password, device, episodes)
-        # none: it was never told one that it takes
+        # empty: it has not been given a number that it accepts
         self.since: dict[str, int] = {}
 
     def set_up(self, caption: str) -> None:
-        """What its dialog does: the devices there are, a new one, and that all are kept in step."""
+        """Do what the app's dialog does: list devices, register a new one, and synchronize them all."""
         devices = f"/api/2/devices/{self.name}"
         for one in self._json("GET", f"{devices}.json"):
             assert isinstance(one["caption"], str), one
@@ -38,7 +38,7 @@ class Kasts(Player):
         self._send(groups, {"synchronize": [sorted(known)], "stop-synchronize": []})
 
     def sync(self) -> None:
-        """Raises ``Refused``."""
+        """Sync podcasts, then episodes. Raises ``Refused``."""
         self._sync_feeds()
         plays = self._read_actions()
         self._upload(self._resolved(plays))
@@ -56,7 +56,7 @@ class Kasts(Player):
         self.added, self.removed = [], []
 
     def _read_actions(self) -> dict[str, dict[str, Any]]:
-        """Of each episode the play with the latest time, of all that it is told."""
+        """Read all actions, and return the play with the latest time for each episode."""
         found: dict[str, dict[str, Any]] = {}
         while True:
             since = self.since.get("actions", 0)
@@ -74,7 +74,7 @@ class Kasts(Player):
                 raise Refused("it would ask for the same without end")
 
     def _read(self, action: dict[str, Any]) -> dict[str, Any] | None:
-        """A play that it takes: of an episode that it knows."""
+        """Return the action if it is a play of a known episode, else None. Raises ``Refused``."""
         if not TIME.fullmatch(str(action.get("timestamp")).partition(".")[0]):
             raise Refused(f"a time that it takes for another: {action}")
         if action["action"].lower() != "play":
@@ -85,8 +85,8 @@ class Kasts(Player):
         return {**action, **numbers} if action["episode"] in self.episodes else None
 
     def _resolved(self, told: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-        """What is left to be sent: of what waits the newest of each episode, unless it was told a newer one,
-        which it then takes."""
+        """Return the plays left to send: the newest of each episode, unless a newer one was received, which
+        is applied instead."""
         own: dict[str, dict[str, Any]] = {}
         for one in self.queue:
             if one["episode"] not in own or own[one["episode"]]["timestamp"] <= one["timestamp"]:
@@ -122,10 +122,10 @@ class Kasts(Player):
         answer = self.wire.ask("POST", path, raw, Authorization=self.basic("utf-8"), Content_Type=kind)
         return json.loads(answer) if answer else {}
 
-    # what differs between its modes
+    # differences between its two modes
 
     def cleaned(self, url: str) -> str:
-        """It takes every percent sign for a fault of gpodder.net."""
+        """Decode every percent escape, which the app takes for a bug of gpodder.net."""
         return unquote(url)
 
     def feeds_path(self, since: int) -> str:
@@ -142,10 +142,10 @@ class Kasts(Player):
 
 
 class NextcloudKasts(Kasts):
-    """Nextcloud mode."""
+    """Kasts in its Nextcloud mode."""
 
     def set_up(self, caption: str) -> None:
-        """Its log-in asks for everything there is, and for nothing else."""
+        """Log in, for which the app requests the complete list of podcasts and nothing else."""
         self._json("GET", self.feeds_path(0))
 
     def cleaned(self, url: str) -> str:

@@ -1,4 +1,4 @@
-"""A podcast app in its Nextcloud mode: Basic with each call, and its own clock in place of marks."""
+"""A podcast app in Nextcloud mode: Basic with each call, and its own clock instead of our marks."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ FIELDS = {"podcast", "episode", "timestamp", "guid", "position", "started", "tot
 
 
 class NextcloudApp(PodcastApp):
-    """``behind``: how far its clock is behind that of the server."""
+    """An app whose clock is behind the server's by ``behind``."""
 
     def __init__(self, *args: Any, behind: timedelta = timedelta(), base: str = BASE, **kwargs: Any) -> None:
         super().__init__(*args, keeps_cookies=False, **kwargs)
@@ -29,7 +29,7 @@ class NextcloudApp(PodcastApp):
         return dict(answer)
 
     def sync(self, now: datetime, *, follow: str = "", play: dict[str, Any] | None = None) -> None:
-        """One sync in AntennaPod's order; after an upload its clock is the next ``since``."""
+        """Sync once in AntennaPod's order; after an upload the next ``since`` is the app's own clock."""
         clock = int((now - self.behind).timestamp())
         told = self.get("subscriptions", self.since["subscriptions"])
         self.followed = (self.followed | set(told["add"])) - set(told["remove"])
@@ -48,7 +48,7 @@ class NextcloudApp(PodcastApp):
 
 
 def check_play(action: dict[str, Any]) -> None:
-    """What AntennaPod and Kasts can read in this mode."""
+    """Check that AntennaPod and Kasts can read the play in this mode."""
     assert action.keys() <= FIELDS
     assert action["action"] == "PLAY"
     datetime.strptime(action["timestamp"], FORMAT)  # noqa: DTZ007

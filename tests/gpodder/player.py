@@ -1,7 +1,7 @@
 """What real podcast apps have in common: a database that each keeps by its own rules, and HTTP over a socket.
 
-The clients beside this module take no more of an answer than the programs do that they stand for, and fail
-where those fail, or would do harm.
+The clients next to this module accept no more of an answer than the programs that they model, and fail where
+those would fail or do harm.
 """
 
 import base64
@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import requests
 
-# naive UTC in whole seconds: the one form that all of them read
+# naive UTC in whole seconds, the only form that all of them read
 FORMAT = "%Y-%m-%dT%H:%M:%S"
-# before the end, from where on an episode counts as heard
+# seconds before the end from which on an episode counts as finished
 CREDITS = 30
 BATCH = 30
 
 
 class Refused(Exception):
-    """What the app cannot bear."""
+    """Raised for an answer that the app cannot handle."""
 
 
 class Episode(NamedTuple):
@@ -29,7 +29,7 @@ class Episode(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """A play: of two of one episode that are different, something is."""
+    """A play; two different plays of one episode differ in time or position."""
 
     url: str
     at: str
@@ -37,7 +37,7 @@ class Heard(NamedTuple):
 
 
 class Wire:
-    """Cookies are kept, no redirect is followed, and nothing but 200 is success."""
+    """An HTTP client that keeps cookies, follows no redirects, and accepts only status 200."""
 
     def __init__(self, server: str, agent: str) -> None:
         self.server = server
@@ -47,7 +47,7 @@ class Wire:
         self.calls: list[str] = []
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
-        """``headers``: with _ for -. Raises ``Refused``."""
+        """Send a request; ``headers`` have _ instead of -. Raises ``Refused`` for any status but 200."""
         self.calls.append(f"{method} {path.partition('?')[0]}")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self.session.request(
@@ -61,8 +61,8 @@ class Wire:
 class Player:
     """An app on one device.
 
-    ``followed`` and ``positions`` (seconds, by the episode's address) are its database; ``heard`` is every
-    play that it has made or was told of, ``sent`` those that it has uploaded.
+    ``followed`` and ``positions`` (seconds, by the episode's address) are its database; ``heard`` has every
+    play that it has made or received, ``sent`` those that it has uploaded.
     """
 
     agent = ""
@@ -75,18 +75,18 @@ class Player:
         self.positions: dict[str, int] = {}
         self.heard: set[Heard] = set()
         self.sent: set[Heard] = set()
-        # played on by a clock that was behind what was known: there the device stays alone with its place
+        # episodes that were played with a clock behind a known play: there only this device has its position
         self.overruled: set[str] = set()
         self.added: list[str] = []
         self.removed: list[str] = []
         self.queue: list[dict[str, Any]] = []
 
     def set_up(self, caption: str) -> None:
-        """What the app does when it is told the server. Raises ``Refused``."""
+        """Do what the app does when a server is entered. Raises ``Refused``."""
         raise NotImplementedError
 
     def sync(self) -> None:
-        """Raises ``Refused``."""
+        """Sync podcasts and episodes. Raises ``Refused``."""
         raise NotImplementedError
 
     def follow(self, feed: str) -> None:
@@ -100,11 +100,11 @@ class Player:
         self.added = [one for one in self.added if one != feed]
 
     def cleaned(self, url: str) -> str:
-        """A podcast's address as the app keeps what it is told."""
+        """Return a received podcast's address as the app stores it."""
         return url
 
     def play(self, url: str, position: int, at: datetime) -> None:
-        """Hear an episode up to there; what the server is to be told of it waits for the next sync."""
+        """Hear an episode up to a position, and queue the play for the next sync."""
         one = Heard(url, at.strftime(FORMAT), position)
         if any(other.url == url and other.at >= one.at for other in self.heard):
             self.overruled.add(url)
@@ -113,7 +113,7 @@ class Player:
         self.queue.append(self.action_of(self.episodes[url], one))
 
     def action_of(self, episode: Episode, one: Heard) -> dict[str, Any]:
-        """A play as this app writes it."""
+        """Return a play as this app writes it."""
         return {
             "podcast": self.cleaned(episode.feed),
             "episode": episode.url,
@@ -134,7 +134,7 @@ class Player:
         self.heard.add(Heard(url, at, position))
 
     def shown(self) -> dict[str, int]:
-        """How far each episode was heard, as the app shows it; what is near its end counts as heard."""
+        """Return each episode's position as the app shows it; an episode near its end counts as finished."""
         return {
             url: self.episodes[url].length if self.is_finished(url, position) else position
             for url, position in self.positions.items()
@@ -148,14 +148,14 @@ class Player:
 
 
 def number(value: Any, *, most: int = 2**63 - 1) -> int:
-    """A whole number that is none of those that stand for nothing. Raises ``Refused``."""
+    """Return a whole number from 0 to ``most``. Raises ``Refused`` for anything else."""
     if type(value) is not int or not 0 <= value <= most:
         raise Refused(f"no number that the app reads: {value!r}")
     return value
 
 
 def newest(actions: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """Of each episode the play with the latest time, of two with one time the later told."""
+    """Return each episode's play with the latest time; of two with one time, the later in the list."""
     found: dict[Any, dict[str, Any]] = {}
     for action in actions:
         key = action["podcast"], action["episode"]

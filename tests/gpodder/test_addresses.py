@@ -1,4 +1,4 @@
-"""Addresses: of feeds as apps spell them, and our own as apps are given them."""
+"""Addresses: those of feeds as apps spell them, and our own as apps receive them."""
 
 import json
 from io import BytesIO
@@ -21,7 +21,7 @@ from tests.gpodder.apps import PodcastApp, basic
 from tests.gpodder.conftest import password_of
 from tests.properties import examples
 
-# beside what an address with a scheme can be
+# cases of these apps only, in addition to those of addresses with a scheme
 OWN = [
     ("example.org/feed.xml", "http://example.org/feed.xml"),
     ("  example.org/feed.xml\n", "http://example.org/feed.xml"),
@@ -69,11 +69,11 @@ def test_each_spelling_that_was_changed_is_answered_once(phone: PodcastApp) -> N
     assert len(phone.subscriptions()["add"]) == len(kept)
 
 
-# our own
+# our own addresses
 
 
 def ask(path: str, prefix: str, host: str, method: str = "GET", body: Any = None, **headers: Any) -> Any:
-    """Below a prefix that the server in front has taken off, as a WSGI server says it."""
+    """Send a request below a prefix that the proxy in front has removed, as a WSGI server passes it on."""
     from balados.wsgi import application
 
     raw = b"" if body is None else json.dumps(body).encode()

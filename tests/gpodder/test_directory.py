@@ -1,4 +1,4 @@
-"""The directory: popular podcasts with the figures of a week ago, kept for five minutes."""
+"""The directory: popular podcasts with last week's figures, cached for five minutes."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -62,7 +62,7 @@ def count() -> None:
 
 @pytest.fixture
 def charts(alice: User, bob: User) -> list[Feed]:
-    """Of old and new podcasts: the first had its listener a week ago, the second has found two since."""
+    """Two podcasts: the first got its one listener over a week ago, the second has got two since."""
     cache.clear()
     Category.objects.get_or_create(slug="news", defaults={"name": "News"})
     feeds = [

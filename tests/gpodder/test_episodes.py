@@ -1,4 +1,4 @@
-"""What was done with episodes: taken item by item, told in the order of arrival."""
+"""Episode actions: accepted one by one, and returned in the order of arrival."""
 
 import gzip
 import json
@@ -57,7 +57,7 @@ def test_a_late_play_is_told_and_after_it_the_play_that_counts(
     phone: PodcastApp, desk: PodcastApp, alice: User
 ) -> None:
     phone.upload(play(1, position=500))
-    # what else is done with it says nothing of how far it was heard
+    # other actions say nothing about how far the episode was heard
     for action in ("download", "new", "delete"):
         phone.upload(play(1, action=action, at="2026-06-01T12:00:00", position=3))
     since = desk.actions()["timestamp"]
@@ -223,7 +223,7 @@ def test_after_45_days_every_episode_has_its_last_place_and_nothing_is_lost(
     assert work().events_deleted
     SyncMark.objects.update(at=F("at") - timedelta(days=46))
     app_login.clean_up(timezone.now())
-    # who was away meanwhile, and who is new
+    # an app that was away meanwhile, and a new one
     fresh = PodcastApp("alice", password_of(alice), "fresh")
     for app, mark in ((desk, since[0]), (fresh, 0)):
         told = app.actions(mark)["actions"]
@@ -237,7 +237,7 @@ def test_after_45_days_every_episode_has_its_last_place_and_nothing_is_lost(
     }
     assert (fresh.subscriptions()["add"], fresh.subscriptions()["remove"]) == ([feed_url(1)], [])
     assert feed_url(2) not in desk.subscriptions(since[1])["add"]
-    # what comes then comes to all
+    # later actions reach every app
     phone.upload(play(4))
     assert [one["guid"] for one in fresh.actions(fresh.actions()["timestamp"])["actions"]] == []
     assert "episode-1-4" in {one["guid"] for one in desk.actions(since[0])["actions"]}
@@ -267,7 +267,7 @@ def test_each_device_is_answered_by_the_address_of_the_file_that_it_used(
     phone.upload(play(1), play(2))
     desk.upload(play(1, episode=other, position=90, at="2026-05-02T12:00:00"), play(3, episode=other + "3"))
     names = {(one["position"], one["episode"]) for one in phone.actions(since)["actions"]}
-    # of the second it has named no file
+    # this device has sent no address of the second episode's file
     assert names == {(90, "https://example.org/1/1.mp3"), (60, other + "3")}
     assert {one["episode"] for one in desk.actions(since)["actions"] if one["guid"] == "episode-1-1"} == {
         other
@@ -284,7 +284,7 @@ def test_what_feeds_tell_of_a_file_completes_what_apps_send(
     plays = {parts_of_item(one.item): one.played for one in state_of(alice.pk).user.plays.values()}
     assert plays == {
         ("told-1", "https://example.org/1/1.mp3"): True,
-        # of two with one file nobody knows which
+        # two episodes share this file, so it is unknown which one was played
         ("", "https://example.org/1/2.mp3"): False,
     }
     told = desk.actions()["actions"]

@@ -1,5 +1,5 @@
-"""Apps that bend the numbers which they are given, each in its own way: in whatever order they come, all end
-with what the others did, and nothing is lost."""
+"""Apps that change the numbers that they receive, each in its own way: in whatever order they sync, all of
+them end with what the others did, and nothing is lost."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from tests.properties import examples
 
 
 class Clock:
-    """The server's clock, which steps back and forth."""
+    """The server's clock, which can step back and forth."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = datetime.fromisoformat("2026-11-28T12:00:00.5+00:00")
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Listener:
-    """An app with what it knows; ``keeps`` says which numbers it goes on with."""
+    """An app with what it knows; ``after_read`` and ``after_upload`` return the number that it sends next."""
 
     def __init__(self, app: PodcastApp, number: int) -> None:
         self.app, self.number = app, number
@@ -75,7 +75,7 @@ class Listener:
 
 
 class GPodder(Listener):
-    """Of episodes it goes on with the number of its last read, of podcasts with that of its last upload."""
+    """Continues from the number of its last read for episodes, of its last upload for podcasts."""
 
     def sync(self) -> None:
         self.after_upload = lambda mark: self.since  # type: ignore[method-assign]
@@ -84,7 +84,7 @@ class GPodder(Listener):
 
 
 class Kasts(Listener):
-    """Adds one."""
+    """An app that adds one to each number."""
 
     def after_read(self, mark: int) -> int:
         return mark + 1
@@ -125,7 +125,7 @@ def act(one: Listener, what: str, clock: Clock) -> None:
             one.sync_feeds([], [])
 
 
-# two whose clocks are ahead alike say two things of an episode
+# two apps whose clocks are equally fast report two different plays of one episode
 AHEAD_ALIKE = [
     (2, "play late", 0.0),
     (3, "play", -3_600.0),

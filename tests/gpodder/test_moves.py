@@ -1,4 +1,4 @@
-"""A feed that moved is one podcast to a device, by whichever address it knows it."""
+"""A feed that moved is one podcast to a device, whichever address the device knows."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def move_along() -> None:
 
 @pytest.fixture
 def phone(phone: PodcastApp) -> PodcastApp:
-    """It follows the feed, and has sent and read everything."""
+    """Alice's phone, which follows the feed, and has sent and read everything."""
     known_feed(OLD)
     phone.upload_subscriptions([OLD])
     phone.upload(play(1))
@@ -56,13 +56,13 @@ def test_a_device_is_told_at_its_next_upload_and_never_as_two_changes(
     for _ in range(2):
         told = phone.subscriptions(since)
         assert (told["add"], told["remove"]) == ([], [])
-    # until then it is the old address that it knows
+    # until its next upload the phone knows the old address
     desk.upload(play(2, podcast=NEW))
     assert urls(phone.actions()) == {OLD}
     answer = phone.upload(play(3))
     assert answer["update_urls"] == [[OLD, NEW]]
     assert followed(alice) == [NEW]
-    # and from then on the new one, for what was before, too
+    # from then on it gets the new address, for older plays as well
     assert urls(phone.actions()) == {NEW}
     assert {one["guid"] for one in phone.actions()["actions"]} == {
         "episode-1-1",
@@ -70,7 +70,7 @@ def test_a_device_is_told_at_its_next_upload_and_never_as_two_changes(
         "episode-1-3",
     }
     assert (phone.subscriptions(since)["add"], phone.subscriptions(since)["remove"]) == ([], [])
-    # the other as well, by what it sends of podcasts
+    # the other device learns of the move, too, when it uploads podcasts
     assert desk.subscriptions(desk_since)["remove"] == []
     assert desk.upload_subscriptions([OLD])["update_urls"] == [[OLD, NEW]]
     assert followed(alice) == [NEW]

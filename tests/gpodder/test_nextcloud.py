@@ -1,4 +1,4 @@
-"""Sync as Nextcloud's gpodder app has it, and login flow v2."""
+"""Sync in the protocol of Nextcloud's gpodder app, and login flow v2."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
@@ -49,7 +49,7 @@ def test_the_four_calls_have_the_shapes_of_nextclouds(cloud: NextcloudApp, alice
     assert [action["guid"] for action in answer["actions"]] == ["episode-1-1", "episode-1-2"]
     for action in answer["actions"]:
         check_play(action)
-    # the app password is the device, called as the app calls itself
+    # the app password serves as the device, named after the app's User-Agent
     (name, device), *others = state_of(alice.pk).user.devices.items()
     assert (name[:3], device.caption, others) == ("nc-", AGENT, [])
     short = NextcloudApp("alice", cloud.password, "", agent=AGENT, base="/apps/gpoddersync")
@@ -81,7 +81,7 @@ def test_nothing_is_lost_to_an_app_that_sends_its_own_clock(
     for number in range(1, 4):
         now = datetime.now(UTC)
         skewed.sync(now, follow=feed_url(number), play=play(1, feed=number))
-        # both topics change at once, and then one alone
+        # podcasts and episodes change at once, then episodes alone
         desk.upload_subscriptions([feed_url(10 + number)], [feed_url(9)] if number == 2 else [])
         desk.upload(play(2, feed=number))
         skewed.sync(now, follow=feed_url(20 + number))
@@ -113,7 +113,7 @@ def test_a_guid_stays_and_two_of_one_file_are_two(cloud: NextcloudApp, alice: Us
     assert {(one["guid"], one["position"]) for one in told} == {("episode-1-1", 60), ("episode-1-1", 120)}
     file = play(2)["episode"]
     cloud.post("episode_action", [play(number, action="PLAY", episode=file) for number in (2, 3)])
-    # whose of the two it is cannot be told: both stay as they are
+    # without a GUID it is unknown which of the two was played: both stay as they are
     more = play(2, action="PLAY", at="2026-05-03T12:00:00", position=240)
     del more["guid"]
     cloud.post("episode_action", [more])
@@ -161,7 +161,7 @@ def test_apps_look_before_they_log_in(cloud: NextcloudApp) -> None:
 
 
 def begin(base: str = "/index.php") -> tuple[str, str, str]:
-    """Where the browser goes, where the app polls, and with what."""
+    """Begin a login; return the page's path for the browser, and the path and the token for polling."""
     answer = Client().post(f"{base}/login/v2", headers={"User-Agent": f"{AGENT} <b>"}).json()
     poll, login = answer["poll"], urlsplit(answer["login"]).path
     assert poll["token"] not in login
@@ -184,7 +184,7 @@ def test_an_app_that_is_let_in_fetches_its_password_once(alice: User, settings: 
     page = text_of(visitor.get(login))
     assert "AntennaPod/3.11 &lt;b&gt;" in page
     assert "127.0.0.1" in page
-    # neither does the page grant, nor a form of another site
+    # opening the page grants nothing, nor does a form of another site
     assert ask(endpoint, token) == (404, [])
     assert visitor.post(login, {"decision": "grant"}).status_code == 403
     assert ask(endpoint, token) == (404, [])
@@ -204,7 +204,7 @@ def test_an_app_that_is_let_in_fetches_its_password_once(alice: User, settings: 
 def test_denied_expired_and_unknown_flows_give_nothing(alice: User, bob: User) -> None:
     login, endpoint, token = begin("")
     assert "is not let in" in text_of(Visitor(alice).send(login, {"decision": "deny"}))
-    # what is answered is answered, also for another
+    # a decision is final, and another user cannot change it
     assert Visitor(bob).send(login, {"decision": "grant"}).status_code == 404
     assert ask(endpoint, token) == (404, [])
     login, endpoint, token = begin()
@@ -214,7 +214,7 @@ def test_denied_expired_and_unknown_flows_give_nothing(alice: User, bob: User) -
     login, endpoint, token = begin()
     LoginFlow.objects.update(started_at=timezone.now() - timedelta(minutes=21))
     assert Visitor(alice).send(login, {"decision": "grant"}).status_code == 404
-    # what the browser opens is not what the app polls with
+    # the token in the browser's address is not the one with which the app polls
     login, endpoint, token = begin()
     Visitor(alice).send(login, {"decision": "grant"})
     for wrong in (login.rsplit("/")[-1], "", "x" * 43, "\0", "é"):
@@ -240,7 +240,7 @@ def test_apps_that_wait_do_not_keep_each_other_from_polling(
     waiting = [begin(), begin()]
     for _ in range(8):
         assert [ask(endpoint, token)[0] for _, endpoint, token in waiting] == [404, 404]
-    # an address that tries what nobody has begun is limited, and whoever waits there goes on
+    # an address that polls with unknown tokens is limited, but apps that wait there can still poll
     _, endpoint, token = waiting[0]
     assert [ask(endpoint, f"guess {number}")[0] for number in range(5)][-1] == 429
     assert ask(endpoint, token)[0] == 404

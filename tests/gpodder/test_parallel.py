@@ -1,4 +1,4 @@
-"""Many apps of one listener in the same moment."""
+"""Many apps of one listener at the same moment."""
 
 import time
 
@@ -11,7 +11,7 @@ WRITERS, READERS, TIMES = 8, 4, 4
 
 
 class Reader(PodcastApp):
-    """Goes on from what it was given, as apps do."""
+    """An app that continues from the marks that it was given, as real apps do."""
 
     def __init__(self, user: User, number: int) -> None:
         super().__init__(user.username, password_of(user), f"reader-{number}", agent=f"reader {number}")
@@ -50,6 +50,6 @@ def test_eight_that_write_and_four_that_read_miss_nothing(alice: User) -> None:
         assert (reader.known, reader.feeds) == (everything, followed)
         for given in (reader.marks, reader.feed_marks):
             assert given == sorted(given)
-            # the first mark of an app is drawn however far others have come
+            # each app draws its first mark, however far ahead of the clock those of others are
             assert given[-1] <= time.time() + 60 + 2 * (WRITERS + READERS) < 2**31
     assert writers[0].actions(0)["actions"]

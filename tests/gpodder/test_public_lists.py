@@ -1,4 +1,4 @@
-"""What strangers read in a public list of somebody's."""
+"""What strangers can read in somebody's public list."""
 
 from django.test import Client
 

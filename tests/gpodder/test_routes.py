@@ -1,4 +1,4 @@
-"""Devices, settings, groups, lists and the directory; and whatever is asked, no route fails."""
+"""Devices, settings, groups, lists and the directory; and no route fails, whatever the request."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What no setting of an app can be called, and what it cannot be."""
+"""Invalid names and values of app settings."""
 
 import pytest
 
@@ -36,9 +36,9 @@ def test_there_are_so_many_scopes_and_no_more(phone: PodcastApp, monkeypatch: py
     refused = phone.ask("POST", path(3), {"set": {"a": 3}})
     assert refused.status_code == 400
     assert b"3 scopes at most" in content_of(refused)
-    # those that there are can be changed, and nothing is taken from one that there is not
+    # existing scopes can still be changed, and removing from a missing one is no error
     assert phone.json("POST", path(2), {"set": {"b": 1}}) == {"a": 2, "b": 1}
     assert phone.json("POST", path(3), {"remove": ["a"]}) == {}
-    # the spelling that a device uses for a podcast is kept among settings, and is no scope of an app's
+    # how a device spells a podcast is kept among the settings, but does not count as one of the app's scopes
     phone.upload_subscriptions(["https://example.org/f?u=https%3A%2F%2Fx.example"])
     assert phone.json("POST", path(0), {"set": {"a": 9}}) == {"a": 9}

@@ -1,4 +1,4 @@
-"""Signing in: Basic, the cookie, and what opens nothing."""
+"""Signing in: Basic authentication, the cookie, and credentials that open nothing."""
 
 from datetime import timedelta
 
@@ -39,7 +39,7 @@ def test_basic_opens_a_session_whose_cookie_suffices(phone: PodcastApp, alice: U
     for _ in range(3):
         assert phone.json("GET", DEVICES) == []
     assert AppSession.objects.filter(user=alice, returned=True).count() == 1
-    # it opens no page
+    # the cookie opens no web page
     page = Client()
     page.cookies["sessionid"] = cookie.value
     assert page.get("/settings/account").status_code == 302
@@ -68,7 +68,7 @@ def test_a_session_lives_for_a_year_after_its_last_use(
 ) -> None:
     phone.ask("GET", DEVICES)
     phone.ask("GET", DEVICES)
-    # as after a restart, with nothing left in Redis
+    # as after a restart, with an empty Redis
     app_login._verified.clear()
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.flushdb()
@@ -159,7 +159,7 @@ def test_a_phone_with_an_old_password_locks_nobody_out_and_brings_no_more_guesse
     assert [app("an old password") for _ in range(30)] == [401] * 30
     assert [app("an old password", "nobody") for _ in range(30)] == [401] * 30
     assert page(PASSWORD) == 302
-    # guesses count together, wherever they are made
+    # guesses of pages and of apps count together
     assert [page("guess 1"), page("guess 2"), app("guess 3"), app("guess 4")] == [400, 400, 401, 401]
     app("an old password")
     assert [app("guess 5"), page("guess 6")] == [401, 429]

@@ -1,4 +1,4 @@
-"""Podcasts followed, device by device: changes since a mark, whole lists, and what is too much at once."""
+"""Podcasts that each device follows: changes since a mark, whole lists, and too many removals at once."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,7 +36,7 @@ def test_what_one_device_follows_another_is_told_once(phone: PodcastApp, desk: P
     again = desk.subscriptions(told["timestamp"])
     assert (again["add"], again["remove"]) == ([], [])
     assert again["timestamp"] == told["timestamp"]
-    # one app adds one to what it is given
+    # one app adds one to the mark that it was given
     assert desk.subscriptions(told["timestamp"] + 1)["add"] == []
 
 
@@ -139,7 +139,7 @@ def test_what_is_no_upload_is_refused(phone: PodcastApp, body: bytes) -> None:
 
 def test_a_body_is_nested_twenty_deep_and_no_more(phone: PodcastApp) -> None:
     path = "/api/2/settings/alice/account.json"
-    # the body, "set", and what is inside
+    # nesting consists of the body, "set", and these lists
     deepest = b'{"set":{"a":' + b"[" * 18 + b"]" * 18 + b"}}"
     assert phone.ask("POST", path, deepest).status_code == 200
     for body in (
@@ -185,7 +185,7 @@ def test_a_new_devices_list_removes_nothing_and_its_next_what_it_had(
     assert sorted(phone.subscriptions()["add"]) == FEEDS
     desk.ask("PUT", LIST.format("desk", "json"), FEEDS[2:])
     assert sorted(phone.subscriptions()["add"]) == [FEEDS[0], FEEDS[2]]
-    # it has read all of it, and so knows all of it
+    # the device has read the whole list, and therefore knows all of it
     desk.ask("GET", LIST.format("desk", "txt"))
     desk.ask("PUT", LIST.format("desk", "txt"), FEEDS[2].encode())
     assert phone.subscriptions()["add"] == FEEDS[2:]
@@ -220,7 +220,7 @@ def test_lists_in_every_format(phone: PodcastApp) -> None:
         assert phone.ask("PUT", "/subscriptions/alice/phone.txt", raw).status_code == status
 
 
-# too much at once
+# too many removals at once
 
 
 def held(phone: PodcastApp, count: int, of: int) -> list[str]:
@@ -238,7 +238,7 @@ def test_a_device_that_unfollows_too_much_is_not_followed_at_once(
     assert followed(alice) == 20
     told = desk.subscriptions(since)
     assert (len(told["add"]), told["remove"]) == (20, [])
-    # who has asked is not told of them again
+    # the device that unfollowed them does not get them back
     assert not set(phone.subscriptions()["add"]) & set(gone)
     since = phone.subscriptions()["timestamp"]
     keys = [key for key, one in state_of(alice.pk).user.held_removals.items() if one.is_held]
@@ -273,7 +273,7 @@ def test_what_nobody_answers_for_two_weeks_goes_on(phone: PodcastApp, alice: Use
 def test_what_is_held_outlives_the_events_that_said_so(
     phone: PodcastApp, desk: PodcastApp, alice: User, confirmed: bool
 ) -> None:
-    """Retention takes the events: the checkpoint, the read models and a rebuild of them know it."""
+    """Retention deletes the events, but the checkpoint, the read models and their rebuild keep the facts."""
     gone = held(phone, 11, 20)
     since = phone.subscriptions()["timestamp"]
     assert work().events_deleted
@@ -289,7 +289,7 @@ def test_what_is_held_outlives_the_events_that_said_so(
     dispatch(answer(alice.pk, keys, timezone.now()), Origin())
     assert followed(alice) == (9 if confirmed else 20)
     assert set(gone) & set(phone.subscriptions(since)["add"]) == (set() if confirmed else set(gone))
-    # once nobody needs to know it any more, what was settled goes as well
+    # settled removals are deleted, too, once nobody needs them any more
     assert work(log.database_time() + timedelta(days=46)).events_deleted
     assert state_of(alice.pk).read_whole().held_removals == {}
     assert followed(alice) == (9 if confirmed else 20)
@@ -324,6 +324,6 @@ def test_an_address_that_an_app_has_decoded_is_the_podcast_that_is_followed(
     assert since["add"] == [usual]
     phone.upload_subscriptions(remove=[own])
     assert desk.subscriptions(since["timestamp"])["remove"] == [usual]
-    # followed by nobody, it is a podcast of its own
+    # now that nobody follows the usual spelling, this one is a podcast of its own
     phone.upload_subscriptions([own])
     assert desk.subscriptions()["add"] == [own]

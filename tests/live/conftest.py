@@ -1,4 +1,4 @@
-"""A gateway on a port of its own, in a thread beside the test."""
+"""A gateway on a port of its own, in a thread next to the test."""
 
 from collections.abc import Callable, Iterator
 
@@ -34,8 +34,8 @@ def bobs(bob: User) -> Device:
 
 @pytest.fixture
 def connect(gateway: Gateway) -> Iterator[Callable[..., Socket]]:
-    """``connect(device)``: an authenticated connection of a device; ``connect()``: one that has said
-    nothing yet."""
+    """``connect(device)`` opens an authenticated connection of a device; ``connect()`` opens one that has
+    sent nothing yet."""
     made: list[Socket] = []
 
     def connect(device: Device | None = None, cursor: str | None = None, **headers: str) -> Socket:

@@ -1,4 +1,4 @@
-"""The gateway beside a test, and clients of it over real sockets."""
+"""A gateway that runs next to a test, and clients that reach it over real sockets."""
 
 import asyncio
 import json
@@ -22,11 +22,11 @@ from live.requests import Responder
 from live.server import Live, free_port
 from tests.api.devices import Device
 
-WAIT = 10.0  # seconds: for what comes within milliseconds
+WAIT = 10.0  # seconds to wait for what usually arrives within milliseconds
 
 
 class Gateway:
-    """``limits``: others than the usual. ``clock``: for the limits of messages."""
+    """A gateway in a thread; ``limits`` override the usual ones, ``now`` is the clock for message limits."""
 
     def __init__(self, **limits: Any) -> None:
         self.limits = msgspec.structs.replace(Limits(check_every=60.0), **limits)
@@ -45,14 +45,14 @@ class Gateway:
         self.stop()
 
     def stop(self) -> None:
-        """As SIGTERM does."""
+        """Stop as at SIGTERM."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(WAIT)
         assert not self._thread.is_alive()
 
     def check(self) -> None:
-        """What is done every few seconds."""
+        """Do what the gateway does every few seconds."""
         asyncio.run_coroutine_threadsafe(self.live.check(), self._loop).result(WAIT)
 
     @cached_property
@@ -68,7 +68,7 @@ class Gateway:
 
 
 class Socket:
-    """A client. What it sends and gets are objects."""
+    """A client, which sends and receives objects as JSON."""
 
     ready: dict[str, Any]
 
@@ -98,7 +98,7 @@ class Socket:
         return found
 
     def command(self, kind: str, id: str | None = None, **fields: Any) -> dict[str, Any]:
-        """Its answer; what is pushed before is kept for ``changes``."""
+        """Send a command, and return its answer; earlier pushes are kept for ``changes``."""
         self.send({"type": kind, "id": id or str(uuid4()), **fields})
         while (answer := self.receive())["type"] not in ("ack", "error"):
             self.pushed.append(answer)
@@ -109,11 +109,11 @@ class Socket:
         return []
 
     def changes(self) -> dict[str, Any]:
-        """The next push."""
+        """Return the next push."""
         return self.pushed.pop(0) if self.pushed else self.receive()
 
     def closing(self) -> tuple[int, str]:
-        """Code and reason with which it is closed; what comes before is left."""
+        """Return the code and reason of the close; earlier messages are kept in ``pushed``."""
         with pytest.raises(ConnectionClosed) as closed:
             self.pushed.extend(iter(self.receive, None))
         assert closed.value.rcvd is not None

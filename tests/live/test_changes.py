@@ -1,4 +1,4 @@
-"""What is changed elsewhere reaches every connection of its listener, in order, without gap or repeat."""
+"""A change made elsewhere reaches every connection of its listener, in order, without gaps or repeats."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_a_command_is_answered_as_by_http_and_told_to_others(
     assert (answer["type"], answer["status"]) == ("ack", 200)
     assert answer["answer"]["play_status"]["position"] == 30
     assert positions(other.changes()) == [30]
-    # its own it knows
+    # a connection does not receive its own changes
     mine.send({"type": "ping"})
     assert mine.receive() == {"type": "pong"}
 

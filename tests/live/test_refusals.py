@@ -1,4 +1,4 @@
-"""Who is not let in, what is not taken, and when a connection ends: each with the code that says why."""
+"""Who is not let in, which messages are refused, and when a connection ends: each with its close code."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_within_five_seconds_and_by_itself_whoever_may_not_go_on_is_closed(
         grants.revoke(alice.pk, App().iss)
         begin_erasure(bobs.user_id, timezone.now())
         head = count_events()
-        # a busy machine may take longer than what is meant: WAIT is the most
+        # at most WAIT, as a busy machine may take longer than the 5 seconds that are intended
         ended = [socket.closing() for socket in (mine, bobs_own)]
         assert ended == [(4403, "revoked"), (4403, "account_closed")]
     assert count_events() == head
@@ -148,7 +148,7 @@ def test_fewer_scopes_count_at_once(
     socket = connect(phone)
     App().grant(alice, ["user.subscriptions.read"])
     gateway.check()
-    # whatever scopes its own token names
+    # whichever scopes its own token names
     claiming = connect(Device(alice.pk, scopes=["*"]))
     for each in (socket, claiming):
         refused = each.command("record_play", **play())
@@ -293,7 +293,7 @@ def test_a_flood_is_cut_off(stores: None, alice: User, phone: Device) -> None:
         socket.authenticate(phone)
         for _ in range(50):
             socket.send({"type": "ping"})
-        gateway.now += 1.0  # which lets twenty more in
+        gateway.now += 1.0  # after a second twenty more messages are allowed
         for _ in range(71):
             socket.send({"type": "ping"})
         assert socket.closing() == (4429, "too_many_messages")

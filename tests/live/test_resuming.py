@@ -1,4 +1,4 @@
-"""A connection that breaks goes on after its cursor: nothing is missing, nothing comes twice."""
+"""A connection that breaks continues after its cursor: nothing is missing, and nothing comes twice."""
 
 import os
 import signal
@@ -29,19 +29,19 @@ from tests.e2e.instances import free_port
 from tests.live.sockets import WAIT, Gateway, Socket
 
 Connect = Callable[..., Socket]
-# each is played once
+# each number is played once
 EPISODES = count(1)
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def numbers(push: dict[str, Any]) -> list[int]:
-    """Of the episodes, as ``play`` numbers them."""
+    """Return the numbers of the episodes in a push, as ``play`` numbers them."""
     assert push["type"] == "changes", push
     return [int(entry["guid"].removeprefix("episode-")) for entry in push["data"]["play_statuses"]]
 
 
 class Reader:
-    """A device that keeps what it was told, and connects again wherever that ended."""
+    """A device that keeps what it received, and reconnects from where it stopped."""
 
     def __init__(self, device: Device, port: int) -> None:
         self.device, self.found, self.cursor = device, list[int](), None
@@ -52,7 +52,7 @@ class Reader:
         self.cursor = self.socket.authenticate(self.device, self.cursor)["cursor"]
 
     def read(self, upto: int) -> None:
-        """Until so many are found."""
+        """Read until this many episodes were received."""
         while len(self.found) < upto:
             push = self.socket.changes()
             self.found += numbers(push)
@@ -125,7 +125,7 @@ def test_what_cannot_be_told_singly_asks_for_a_whole_sync(
     dispatch(TakeCheckpoint(user_id=phone.user_id, now=now, before=now), Origin())
     told = socket.changes()
     assert told["type"] == "resync"
-    # and then on from there
+    # and the connection continues from there
     tablet.post("plays", play(2))
     assert numbers(socket.changes()) == [2]
     assert numbers(connect(phone, told["cursor"]).changes()) == [2]
@@ -134,12 +134,12 @@ def test_what_cannot_be_told_singly_asks_for_a_whole_sync(
 def test_who_reads_slowly_is_let_go_and_holds_up_nobody(stores: None, phone: Device, tablet: Device) -> None:
     tablet.sync(play_statuses=[status(n) for n in range(1, 4_001)])
     token = phone.headers["Authorization"].removeprefix("Bearer ")
-    start = Device(phone.user_id, device_id="old").sync()  # which says where the log is
+    start = Device(phone.user_id, device_id="old").sync()  # its answer has the cursor of the log
     with Gateway(send_within=0.3) as gateway:
         slow = sockets.socket()
         slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
         slow.connect(("127.0.0.1", gateway.port))
-        # it takes a frame, and then no more
+        # the client takes one frame, and then no more
         opened = connect_to(f"ws://127.0.0.1:{gateway.port}/api/v1/live", sock=slow, max_queue=1)
         with opened as stuck:
             stuck.send(f'{{"type": "auth", "token": "{token}", "cursor": "{first_of(phone, start)}"}}')
@@ -157,7 +157,7 @@ def test_who_reads_slowly_is_let_go_and_holds_up_nobody(stores: None, phone: Dev
 
 
 def first_of(device: Device, synced: dict[str, Any]) -> str:
-    """The cursor of the beginning of a device's log."""
+    """Return the cursor of the beginning of a device's log."""
     assert synced["full"]
     return cursor_of(0, device.user_id)
 
@@ -180,7 +180,7 @@ def test_at_a_restart_everybody_is_told_when_to_come_again(stores: None, phone: 
 
 @contextmanager
 def processes(number: int) -> Iterator[list[tuple[int, "subprocess.Popen[bytes]"]]]:
-    """Live processes as an operator runs them, each with its port."""
+    """Run live processes as an operator does, and yield each with its port."""
     started = []
     for _ in range(number):
         port = free_port()

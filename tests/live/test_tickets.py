@@ -1,4 +1,4 @@
-"""How a page of a listener connects: with a ticket, and never by its cookie."""
+"""How a listener's page connects: with a ticket, and never with its cookie."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ ORIGIN = "http://localhost:8000"
 
 @pytest.fixture
 def page(alice: User) -> Client:
-    """Alice's browser, at a page of hers."""
+    """A client logged in as Alice, as the browser of one of her pages."""
     client = Client(headers={"Host": "localhost:8000"})
     client.force_login(alice)
     return client

@@ -1,4 +1,4 @@
-"""Apps that ask to be let in, and users who answer, on the page."""
+"""Helpers for the authorization page: apps that ask for access, and users who answer."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -6,7 +6,7 @@ from tests.apps import App
 from tests.web.people import Response, Visitor, text_of
 
 CASTAWAY = App()
-# the same id and name, another key
+# has CASTAWAY's id and name, but another key
 IMPOSTOR = App(key="second")
 
 

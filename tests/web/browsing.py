@@ -1,4 +1,4 @@
-"""What people do in a browser on more than one page."""
+"""Helpers for steps that browser tests share: filling forms, logging in, and collecting console messages."""
 
 from playwright.sync_api import ConsoleMessage, Page
 
@@ -14,13 +14,13 @@ def fill_account(page: Page, name: str) -> None:
 def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(password)
-    # loaded with its modules: until they run, what they do better in place are links and forms
+    # wait until the page's modules are loaded: until they run, enhanced controls act as plain links and forms
     with page.expect_navigation():
         page.get_by_role("button", name="Log in").click()
 
 
 def complaints(page: Page) -> list[str]:
-    """What the browser writes to its console from now on."""
+    """Return a list that collects what the browser writes to its console from now on."""
     texts: list[str] = []
 
     def note(message: ConsoleMessage) -> None:

@@ -1,4 +1,4 @@
-"""Chromium for the tests marked ``browser``; they are left out, and said so, where there is none."""
+"""Chromium for the tests marked ``browser``; without it they are deselected, and the summary says so."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from tests.factories import PASSWORD, OperatorFactory, UserFactory
 from tests.web.serving import serving
 from web import keeping
 
-# the first is the same engine without a browser's windows; it takes two thirds of the processor's time
+# the first is the same engine without windows, and takes two thirds of the processor time
 PROGRAMS = ("chromium-headless-shell", "chromium")
 NAMED = os.environ.get("CHROMIUM")
 CHROMIUM = next(filter(None, map(shutil.which, [NAMED] if NAMED else PROGRAMS)), None)
@@ -27,7 +27,7 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
-# ms; a busy machine is no fault of a page
+# ms; long, because a page is not at fault when the machine is busy
 PATIENCE = 30_000
 expect.set_options(timeout=PATIENCE)
 LEFT_OUT = pytest.StashKey[int]()
@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def forget_attempts() -> None:
-    """Start counting anew, and keep nothing of what the last test read: its positions come again."""
+    """Reset all counters and cached data: positions in the event store repeat from test to test."""
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         for key in (*client.scan_iter("balados:attempts:*"), *client.scan_iter(f"*{keeping.PREFIX}*")):
             client.delete(key)
@@ -75,13 +75,13 @@ def bob(stores: None) -> User:
 
 @pytest.fixture
 def operator(stores: None) -> User:
-    """Without one the instance waits for its set-up."""
+    """An operator; an instance without one waits for its set-up."""
     return OperatorFactory.create()
 
 
 @pytest.fixture
 def server(stores: None, settings: Settings) -> Iterator[str]:
-    """The instance on a port of its own; gives its address."""
+    """Run the instance on a port of its own, and yield its address."""
     from balados.wsgi import application
 
     with serving(application) as address:
@@ -92,7 +92,7 @@ def server(stores: None, settings: Settings) -> Iterator[str]:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
-    # Playwright keeps an event loop in this thread, in which Django would refuse to ask its databases
+    # Playwright keeps an event loop in this thread, in which Django would refuse to query its databases
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -102,10 +102,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
-    """A fresh browser: no cookies, no cache."""
+    """A fresh browser without cookies and with an empty cache."""
     context = chromium.new_context(base_url=server)
     context.set_default_timeout(PATIENCE)
-    # what every Chromium with windows has
+    # every Chromium with windows has this object
     context.add_init_script("window.chrome ??= {}")
     yield context
     context.close()

@@ -1,4 +1,4 @@
-"""Counts what a page asks of the stores."""
+"""Count the statements that a page sends to the stores."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import pytest
 
 @contextmanager
 def counting() -> Iterator[Callable[[], int]]:
-    """Gives a function that says how many statements ran since it was asked last."""
+    """Yield a function that returns how many statements ran since it was last called."""
     asked: list[Any] = []
     execute = psycopg.Cursor.execute
 

@@ -1,4 +1,4 @@
-"""What listeners follow and have heard, as the pages show it."""
+"""Helpers that create podcasts, and what listeners follow and have heard, as the pages show it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\u202e"
 
 
 def show(number: int = 1, episodes: int = 0, /, **fields: Any) -> Feed:
-    """A podcast that was read, with episodes that came out an hour after each other, the last just now."""
+    """Create a fetched podcast whose episodes were published an hour apart, the last one an hour ago."""
     now = datetime.now(UTC)
     told = {"title": f"Show {number}", "episode_count": episodes, "newest_at": now, **fields}
     feed = known_feed(f"https://show{number}.example/feed.xml", **told)
@@ -38,7 +38,7 @@ def show(number: int = 1, episodes: int = 0, /, **fields: Any) -> Feed:
 
 
 def follow(user: User, *feeds: Feed) -> None:
-    """In this order; ends with read models that know it."""
+    """Follow these feeds in this order, and bring the read models up to date."""
     for number, feed in enumerate(feeds):
         order = Subscribe(user_id=user.pk, feed=name_of(feed), now=NOW + timedelta(minutes=number))
         dispatch(order, Origin())
@@ -71,7 +71,7 @@ def listen(user: User, *listening: EpisodeHeard) -> None:
 
 
 def a_year(feeds: list[Feed]) -> list[EpisodeHeard]:
-    """Two sittings on most days of the last year, on two devices."""
+    """Two sessions of listening on most days of the last year, on two devices."""
     today, found = datetime.now(UTC).replace(second=0, microsecond=0), []
     for number in range(365):
         if number % 9 == 4:
@@ -87,7 +87,7 @@ def a_year(feeds: list[Feed]) -> list[EpisodeHeard]:
 
 
 def page_of(feed: Feed | str) -> str:
-    """The address of a podcast's page, by its row or its URL."""
+    """Return the address of a podcast's page, given its row or its URL."""
     return f"/podcasts/{in_path(feed_of_url(feed) if isinstance(feed, str) else name_of(feed))}"
 
 

@@ -1,4 +1,4 @@
-"""Playlists and collections of listeners, as pages show them."""
+"""Helpers that create listeners' playlists and collections, as pages show them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -26,7 +26,7 @@ def playlist(
     is_public: bool = False,
     made: UUID | None = None,
 ) -> UUID:
-    """A playlist of these episodes, with the id ``made`` if given; ends with read models that know it."""
+    """Create a playlist, with the id ``made`` if given, and bring the read models up to date."""
     (found,) = playlists_of(user, {name: episodes}, is_public=is_public, made=made)
     return found
 
@@ -38,7 +38,7 @@ def playlists_of(
     is_public: bool = False,
     made: UUID | None = None,
 ) -> list[UUID]:
-    """Playlists by their names, as one device brings them; ends with read models that know them."""
+    """Create playlists, given by name, as one device syncs them, and bring the read models up to date."""
     entries = [
         PlaylistEntry(
             made or uuid4(),
@@ -60,7 +60,7 @@ def playlists_of(
 
 
 def collection(user: User, *feeds: Feed, name: str = "News", is_public: bool = False) -> UUID:
-    """A collection of these feeds, which the user follows; ends with read models that know it."""
+    """Create a collection of these feeds, which the user follows, and bring the read models up to date."""
     made = uuid4()
     dispatch(
         CreateCollection(user_id=user.pk, now=NOW, collection_id=made, name=name, is_public=is_public),
@@ -76,7 +76,7 @@ def collection(user: User, *feeds: Feed, name: str = "News", is_public: bool = F
 
 
 def send(visitor: Visitor, path: str, fields: dict[str, Any], **headers: Any) -> Response:
-    """Send a form; ends with read models that know what came of it."""
+    """Send a form, and bring the read models up to date."""
     response = visitor.send(path, fields, **headers)
     bring_up_to_date()
     return response

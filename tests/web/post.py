@@ -1,4 +1,4 @@
-"""The mails that a listener gets: ordered by the pages, sent by the worker's task, read here."""
+"""Helpers to read e-mails to listeners, which pages order and the worker's task sends."""
 
 import re
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from tests import leaks
 
 @contextmanager
 def delivered() -> Iterator[list[Any]]:
-    """What is ordered in this block is sent at once, by the task. Gives the users' ids of all orders, those
-    for nobody as well."""
+    """Send what is ordered in this block at once, by the worker's task. Yields the user ids of all orders,
+    including those addressed to nobody."""
     ordered: list[Any] = []
 
     def deliver(kind: Any, user_id: Any, language: str, **_: Any) -> None:
@@ -38,7 +38,7 @@ def last_mail() -> EmailMessage:
 
 
 def link_in(message: EmailMessage) -> str:
-    """The path of the one link with a token."""
+    """Return the path of the only link in the message, which has a token."""
     found = re.findall(r"http\S+", str(message.body))
     path: str = urlsplit(found[0]).path
     leaks.remember(path.rpartition("/")[2])

@@ -1,4 +1,4 @@
-"""Servers on loopback for browser tests: the instance itself, and an app that waits for its answer."""
+"""Servers on loopback for browser tests: the instance, an app that waits for its answer, and audio files."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    # a browser that goes away in the middle of an answer is no failure
+    # handle_error ignores browsers that disconnect in the middle of an answer: that is no failure
     request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -29,10 +29,10 @@ class _Quiet(WSGIRequestHandler):
 
 @contextlib.contextmanager
 def serving(application: Callable[..., Any]) -> Iterator[str]:
-    """``application`` on a free port; gives its address.
+    """Serve ``application`` on a free port, and yield its address.
 
-    ``BROWSER_DELAY=0.4`` holds each answer but those of files for so many seconds: a test that reads what the
-    page before showed then fails each time, not only on a busy machine.
+    ``BROWSER_DELAY=0.4`` delays each answer except static files by that many seconds: a test that reads what
+    the previous page showed then fails every time, not only on a busy machine.
     """
     delay = float(os.environ.get("BROWSER_DELAY", "0"))
 
@@ -48,7 +48,7 @@ def serving(application: Callable[..., Any]) -> Iterator[str]:
 
 
 class Landing:
-    """The page of an app that a browser comes back to; ``visits`` are the paths asked for."""
+    """An app's page to which the browser returns; ``visits`` has the paths that were requested."""
 
     def __init__(self, server: HTTPServer) -> None:
         self.address = f"http://127.0.0.1:{server.server_port}"
@@ -77,7 +77,7 @@ def landing(host: str = "127.0.0.1") -> Iterator[Landing]:
 
 @contextlib.contextmanager
 def _running(server: HTTPServer) -> Iterator[None]:
-    # polls for its end; half a second by default would be added to every test
+    # the interval at which it checks for shutdown; the default of half a second would be added to every test
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -89,7 +89,7 @@ def _running(server: HTTPServer) -> Iterator[None]:
 
 
 def silence(seconds: int) -> bytes:
-    """A WAV file of so many seconds."""
+    """Return a WAV file of silence of this many seconds."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
@@ -101,8 +101,8 @@ def silence(seconds: int) -> bytes:
 
 @contextlib.contextmanager
 def audio_files(files: dict[str, bytes]) -> Iterator[str]:
-    """A publisher's server with these files by their paths; gives its address. It answers ranges, as browsers
-    need to jump."""
+    """Run a publisher's server with these files by path, and yield its address. It answers range requests,
+    which browsers need for seeking."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -118,7 +118,7 @@ def audio_files(files: dict[str, bytes]) -> Iterator[str]:
             self.send_header("Content-Range", f"bytes {first}-{int(first) + len(piece) - 1}/{len(body)}")
             self.send_header("Content-Length", str(len(piece)))
             self.end_headers()
-            with contextlib.suppress(OSError):  # browsers end a request when they have enough
+            with contextlib.suppress(OSError):  # browsers close a request when they have enough
                 self.wfile.write(piece)
 
         def log_message(self, format: str, *args: Any) -> None:

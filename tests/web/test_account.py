@@ -1,4 +1,4 @@
-"""/settings/account and the pages that it leads to, and how a listener erases himself."""
+"""/settings/account and the pages that it leads to, and how listeners erase their accounts."""
 
 from datetime import UTC, datetime
 from unittest.mock import patch

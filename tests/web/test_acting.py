@@ -1,4 +1,4 @@
-"""What the history calls a browser."""
+"""The names that the history gives to browsers."""
 
 import pytest
 from django.test import RequestFactory

@@ -1,4 +1,4 @@
-"""/subscriptions/new: by the address of a site or a feed, or by words; nothing is followed unasked."""
+"""/subscriptions/new: find podcasts by a site's or feed's address, or by words; none is followed unasked."""
 
 from datetime import timedelta
 from typing import Any
@@ -30,7 +30,7 @@ RSS = b"""<rss version="2.0"><channel><title>Slow Radio</title>
 
 
 def url(origin: Origin, path: str) -> str:
-    """By a name that no private network has: their feeds are shown to nobody."""
+    """Return an address with a public host name: feeds on hosts of private networks are shown to nobody."""
     return origin.url(path, host="site.example")
 
 
@@ -57,7 +57,7 @@ def origin(settings: Settings) -> Any:
 
 @pytest.fixture
 def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker looks at once, and nobody waits for the second that has to pass."""
+    """Let the worker look at once, without the usual second between two looks."""
     monkeypatch.setattr(sites, "SOONEST", timedelta(0))
     monkeypatch.setattr(lookups, "resolve", lambda host: ("127.0.0.1",))
     monkeypatch.setattr(documents.look, "apply_async", lambda args, **_: documents.look(*args))
@@ -86,7 +86,7 @@ def test_a_site_leads_to_its_feed_which_is_shown_before_it_is_followed(alice: Us
     requests = len(origin.requests)
     add(visitor, url(origin, "/"))
     add(visitor, url(origin, "/feed.xml"))
-    assert len(origin.requests) == requests  # it is known
+    assert len(origin.requests) == requests  # the podcast is known already, so nothing is fetched
 
 
 @pytest.mark.usefixtures("in_a_moment")

@@ -1,4 +1,4 @@
-"""The page to try the API with, in a browser."""
+"""The API documentation page, on which the API can be tried in a browser."""
 
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
@@ -24,7 +24,7 @@ def test_it_shows_every_operation_and_breaks_no_policy(page: Page) -> None:
     page.get_by_text("Record a play", exact=True).click()
     expect(page.get_by_text("Every play is recorded; the latest decides the status.")).to_be_visible()
     assert complaints == []
-    # nothing comes from elsewhere (Swagger UI carries some pictures as data:)
+    # nothing is loaded from other servers (Swagger UI embeds some pictures as data: URLs)
     assert {url.split("/")[2] for url in asked if not url.startswith("data:")} == {page.url.split("/")[2]}
 
 

@@ -1,4 +1,4 @@
-"""What a podcast app did lately, read on a page below /apps by its listener alone."""
+"""The page below /apps on which listeners, and nobody else, read what their podcast apps did lately."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""/apps/passwords: what podcast apps sign in with."""
+"""/apps/passwords: the passwords with which podcast apps sign in."""
 
 import html
 import re
@@ -19,7 +19,7 @@ NEW, OWN = "/apps/passwords/new", "/apps/passwords/own"
 
 
 def shown(page: str) -> dict[str, str]:
-    """What is to be put into the app."""
+    """Return the values that the listener has to enter in the app, by field name."""
     fields = re.findall(r'<input id="(\w+)" type="text" readonly value="([^"]*)"', page)
     return {name: html.unescape(value) for name, value in fields}
 

@@ -1,7 +1,7 @@
-"""Every page, in every state that it has: axe finds nothing, in light and dark, and it fits a phone.
+"""Check every page in each of its states: axe finds nothing in light or dark mode, and the page fits a phone.
 
-With PICTURES=1 pictures go to tests/screenshots/, as phones (320 and 390 px) and a desktop (1,280 px)
-show them.
+With PICTURES=1 the tests write screenshots to tests/screenshots/, as phones (320 and 390 px) and a desktop
+(1,280 px) show the pages.
 """
 
 import base64
@@ -44,16 +44,16 @@ TITLES = (
     "<b>Bold</b> & Brave",
 )
 ALL: dict[str, object] = {"resultTypes": ["violations"]}
-# all that a page in other colours can do wrong
+# the only rules that another colour scheme can break
 OF_COLOURS = {**ALL, "runOnly": ["color-contrast", "link-in-text-block"]}
-# one orange pixel
+# a PNG of one orange pixel
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGN4UGAAAAO0AYFHimjeAAAAAElFTkSuQmCC"
 )
 
 
 def check(page: Page, name: str) -> None:
-    """axe in both colour schemes; nothing too wide at any width, which does not depend on colours."""
+    """Check a page with axe in both colour schemes; and once its width, which does not depend on colours."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         if scheme == "light" or WITH_PICTURES:
@@ -72,7 +72,7 @@ def check_widths(page: Page, name: str) -> None:
 
 
 def looked_at(page: Page, options: dict[str, object]) -> AxeResults:
-    """What axe finds; it is put into each document once."""
+    """Return what axe finds; its script is added to each document once."""
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE_SCRIPT)
     return AxeResults(page.evaluate("options => axe.run(options)", options))
@@ -80,7 +80,7 @@ def looked_at(page: Page, options: dict[str, object]) -> AxeResults:
 
 def take_picture(page: Page, name: str) -> None:
     PICTURES.mkdir(exist_ok=True)
-    # boxes that scroll are painted a frame later than the rest
+    # scrollable boxes are painted one frame later than the rest
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.screenshot(path=PICTURES / name, full_page=True)
 
@@ -143,7 +143,7 @@ def ask(page: Page, app: App, *scopes: str, **description: str) -> None:
 
 
 def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
-    """What is empty, then what is full of titles that are long, from right to left, or markup."""
+    """Check the pages when empty, then with titles that are long, right-to-left or contain markup."""
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     enter(page, "/")
@@ -199,7 +199,7 @@ def test_the_pages_of_a_listener(page: Page, alice: User) -> None:
 
 
 def share(user: User, *feeds: Feed) -> None:
-    """Follow these in public; ends with figures that tell it."""
+    """Follow these feeds in public, and update the public figures."""
     dispatch(ChangePrivacy(user_id=user.pk, level="public", now=NOW), Origin())
     follow(user, *feeds)
     popularity.recalculate()
@@ -323,7 +323,7 @@ def test_the_app_creator_without_a_script(page: Page) -> None:
 
 
 def test_the_administration(page: Page, operator: User) -> None:
-    """Django's own pages, in our dress."""
+    """The pages of Django's administration, in our design."""
     page.goto("/users/log_in?next=/admin/")
     log_in(page, "Olivia")
     for name in ("/admin/", "/admin/accounts/user/"):

@@ -1,4 +1,4 @@
-"""The page of a user's apps: each sees and takes back his own."""
+"""The page of a user's apps: users see and revoke only their own."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""Playlists and collections in a browser: ordered by mouse, finger and keyboard; the dialogs."""
+"""Playlists and collections in a browser: ordering by mouse, touch and keyboard, and the dialogs."""
 
 import threading
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(autouse=True)
 def _prompt_projectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read models know at once what is waited for."""
+    """Update the read models at once wherever a page waits for them."""
     lock = threading.Lock()
 
     def wait_for(projector: str, position: int, seconds: float = 2.0) -> int:
@@ -52,7 +52,7 @@ def drag(page: Page, start: int, end: int) -> None:
 
 
 def touch_drag(page: Page, start: int, end: int) -> None:
-    """With a finger, as Chromium itself makes pointer events of touches."""
+    """Drag with one finger: Chromium itself turns the touches into pointer events."""
     source, target = grip(page, start).bounding_box(), grip(page, end).bounding_box()
     assert source
     assert target
@@ -81,7 +81,7 @@ def test_a_playlist_is_put_in_order(page: Page, alice: User) -> None:
     page.get_by_role("button", name=f"Move {fourth} up").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#moved")).to_have_text(f"{fourth} is number 3 now.")
-    # the keyboard stays with what it moves
+    # the keyboard focus stays on the entry that it moves
     page.keyboard.press("Enter")
     expect(page.locator("#moved")).to_have_text(f"{fourth} is number 2 now.")
     page.set_viewport_size({"width": 390, "height": 844})
@@ -94,7 +94,7 @@ def test_a_playlist_is_put_in_order(page: Page, alice: User) -> None:
     expect(page.locator("#summary")).to_contain_text("3 episodes")
     page.reload()
     assert order_of(page) == [first, second, fourth]
-    # what is not saved does not look as if it were
+    # an order that could not be saved is not shown as if it were
     page.route("**/arrange", lambda route: route.abort())
     page.set_viewport_size({"width": 1280, "height": 900})
     drag(page, 0, 2)
@@ -161,7 +161,7 @@ def test_one_is_made_deleted_and_brought_back(page: Page, alice: User) -> None:
     dialog.get_by_label("Name").fill("x" * 201)
     dialog.get_by_label("Description").fill("In the park")
     dialog.get_by_role("button", name="Save").click()
-    # the form with its fault is a page
+    # a form with errors is shown as a page of its own
     expect(page.get_by_text("at most 200 characters")).to_be_visible()
     expect(dialog).to_be_hidden()
     expect(page.get_by_label("Description")).to_have_value("In the park")
@@ -178,7 +178,7 @@ def test_one_is_made_deleted_and_brought_back(page: Page, alice: User) -> None:
 
 
 def test_their_looks(page: Page, alice: User) -> None:
-    """Names and titles that are long, from right to left or markup, and no covers."""
+    """Names and titles are long, right-to-left or contain markup, and there are no covers."""
     page.goto("/users/log_in")
     log_in(page, "Alice")
     feeds = [show(number, 3, title=title) for number, title in enumerate(TITLES)]

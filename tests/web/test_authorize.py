@@ -1,4 +1,4 @@
-"""The page on which apps are let in."""
+"""The page on which users grant apps access."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -169,7 +169,7 @@ def test_a_private_key_sent_by_mistake_is_shown_to_nobody(
         assert line not in caplog.text
 
 
-# ---- the same app again, and others of its name
+# ---- the same app again, and other apps of the same name
 
 
 def test_the_same_id_with_another_key_is_said_to_be_another_app(alice: User, bob: User) -> None:

@@ -1,4 +1,4 @@
-"""What is tried against the page on which apps are let in."""
+"""Attacks on the page on which users grant apps access."""
 
 from json import dumps
 
@@ -28,7 +28,7 @@ def test_the_page_cannot_be_framed_or_kept(alice: User) -> None:
 
 
 def forged(visitor: Visitor) -> dict[str, Response]:
-    """Approvals that do not come from the page shown to this visitor."""
+    """Return the answers to approvals that do not come from the page shown to this visitor."""
     form = {"token": CASTAWAY.authorization(), "decision": "approve"}
     visitor.get("/apps")
     own = visitor.cookies["csrftoken"].value
@@ -134,7 +134,7 @@ def test_only_web_addresses_are_linked(alice: User, url: str) -> None:
 
 
 def test_a_link_shows_the_host_that_it_leads_to_and_gives_nothing_away(alice: User) -> None:
-    app = CASTAWAY.description(url="https://cаstaway.example/a?b=c")  # a Cyrillic letter
+    app = CASTAWAY.description(url="https://cаstaway.example/a?b=c")  # the first "a" is a Cyrillic letter
     page = main_of(ask(Visitor(alice), CASTAWAY.authorization(app=app)))
     link = page.split("<a href=")[1].split("</a>")[0]
     assert link.endswith(">xn--cstaway-2fg.example")
@@ -155,7 +155,7 @@ def test_the_picture_of_an_app_is_shown_once_it_is_widely_used(alice: User) -> N
     for page in (main_of(ask(visitor, token)), main_of(visitor.get("/apps"))):
         assert 'src="https://castaway.example/icon.png"' in page
         assert 'referrerpolicy="no-referrer"' in page
-    # an impostor does not get it for the other's users
+    # the users of the real app do not count for an impostor: its icon is not shown
     assert "icon.png" not in main_of(ask(visitor, IMPOSTOR.authorization()))
 
 

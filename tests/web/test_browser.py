@@ -1,4 +1,4 @@
-"""The pages as people use them, in Chromium: with JavaScript and without."""
+"""The pages as people use them, in Chromium, with and without JavaScript."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -102,7 +102,7 @@ def test_the_policy_lets_the_browser_back_to_an_app_on_loopback(page: Page, alic
 def test_the_policy_lets_the_browser_go_wherever_an_app_may_be(page: Page, alice: User, address: str) -> None:
     said = complaints(page)
     ask_to_return_to(page, address)
-    # nobody answers there, so going there fails; what counts is that the browser tried
+    # nobody answers there, so the navigation fails; what counts is that the browser tried
     with page.expect_event("requestfailed", lambda request: request.url.startswith(address)) as went:
         page.get_by_role("button", name="Let it in").click()
     assert went.value.url.startswith(f"{address}?user_id={alice.pk}")
@@ -112,7 +112,7 @@ def test_the_policy_lets_the_browser_go_wherever_an_app_may_be(page: Page, alice
 def test_without_the_app_in_the_policy_the_browser_would_not_go(
     page: Page, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The two tests above can fail: browsers do hold form-action against redirects."""
+    """Prove that the two tests above can fail: browsers do apply form-action to redirects."""
     monkeypatch.setattr(approval, "form_target", lambda redirect_uri: "https://elsewhere.example")
     ask_to_return_to(page, "com.example.app:/done")
     with page.expect_console_message(lambda message: "form-action" in message.text):
@@ -120,7 +120,7 @@ def test_without_the_app_in_the_policy_the_browser_would_not_go(
 
 
 def ask_to_return_to(page: Page, address: str) -> None:
-    """Open the page of an app that wants its answer there."""
+    """Open the authorization page of an app that wants its answer at this address."""
     app = App()
     token = app.authorization(app=app.description(redirect_uri=address))
     page.goto(f"/authorize?token={token}")
@@ -234,7 +234,7 @@ def test_a_list_is_searched_while_it_is_typed(page: Page, alice: User) -> None:
     expect(page).to_have_url(re.compile(r"\?q=trains"))
     page.get_by_text("Night Trains").click()
     expect(page.get_by_role("heading", name="Night Trains")).to_be_visible()
-    expect(page).to_have_url(re.compile("/podcasts/"))  # which follows what is shown, by a moment
+    expect(page).to_have_url(re.compile("/podcasts/"))  # the address changes a moment after the content
     page.go_back()
     expect(page.get_by_text("1 podcast found")).to_be_visible()
 
@@ -255,4 +255,5 @@ def test_an_episode_begins_where_its_listener_was_without_javascript(plain_page:
     expect(audio).to_have_attribute("src", "https://audio.example/1/0.mp3#t=754")
     plain_page.get_by_role("link", name="The thing itself").click()
     expect(audio).to_have_attribute("src", "https://audio.example/1/0.mp3#t=600")
-    assert not [url for url in asked if "audio.example" in url]  # before the listener starts it
+    # nothing is requested before the listener starts it
+    assert not [url for url in asked if "audio.example" in url]

@@ -1,4 +1,4 @@
-"""Bodies that come slowly, or not at all, hold no thread; what the server answers has a body and a type."""
+"""Request bodies that arrive slowly, or never, occupy no thread; answers have a body and a content type."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def echo(environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 def ask(asked: dict[str, Any], *parts: Message | None, wsgi: Any = echo) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and content of the answer; after a part None nothing comes any more."""
+    """Return the answer's status, headers and content; after a part that is None nothing more arrives."""
     left, sent = list(parts), []
 
     async def receive() -> Message:

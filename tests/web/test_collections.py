@@ -1,4 +1,4 @@
-"""/collections: podcasts in groups; and the default one, which holds whatever is followed."""
+"""/collections: podcasts in groups, and the default one, which holds every podcast that is followed."""
 
 import re
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""Copying an address, in a browser that goes from page to page."""
+"""Copying an address, in a browser that navigates from page to page."""
 
 import pytest
 from playwright.sync_api import Page, expect

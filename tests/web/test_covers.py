@@ -1,4 +1,4 @@
-"""Covers as browsers get them: from us, and from nobody else."""
+"""Covers as browsers get them: from this server, and from no other."""
 
 import os
 import time
@@ -50,7 +50,7 @@ def test_what_is_missing_is_drawn_and_fetched_once(origin: Origin, queue: redis.
         drawn = get(path)
         assert (drawn.status_code, drawn["Content-Type"]) == (200, "image/svg+xml")
         assert b">SR<" in drawn.content
-        assert b' width="8"' in drawn.content  # not yet the picture: the page asks again
+        assert b' width="8"' in drawn.content  # a placeholder, at which the page asks again for the picture
         assert drawn["Cache-Control"] == "no-cache"
         assert drawn["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in drawn["Content-Security-Policy"]
@@ -91,7 +91,7 @@ def test_names_and_sizes_that_are_not_ours_are_not_found(queue: redis.Redis) -> 
     bad += ["/covers/generated/x.svg", "/covers/generated/12-ABC.svg", "/covers/generated/12-%3Cb.svg"]
     assert {path: get(path).status_code for path in bad} == dict.fromkeys(bad, 404)
     assert queue.llen("covers") == 0
-    # one that is missing, and nothing to draw instead
+    # a picture that is missing, with nothing to draw in its place
     assert get(f"/covers/{name}/300.webp").status_code == 404
     assert get(f"/covers/{name}/300.webp?or=%22%3E%3Cscript").status_code == 404
     assert Client().post(f"/covers/{name}/300.webp").status_code == 405

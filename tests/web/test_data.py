@@ -1,4 +1,4 @@
-"""/settings/data: everything of a listener taken out as a file, and brought in again."""
+"""/settings/data: exporting everything of a listener as a file, and importing it."""
 
 import json
 

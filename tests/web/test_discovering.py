@@ -1,4 +1,4 @@
-"""A newcomer finds a podcast; whatever its publisher writes, nothing of it runs, loads or breaks a page."""
+"""How newcomers find a podcast; nothing that its publisher writes is run, loads anything or breaks a page."""
 
 import threading
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ TITLE = f"Radio \u202e{MARKUP[:200]}" + "wide" * 60
 
 @pytest.fixture
 def origin(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
-    """A site on loopback, and a worker that looks there a moment after it was asked."""
+    """Run a site on loopback, with a worker that looks there 0.2 seconds after it was asked."""
 
     def soon(args: Any, **_: Any) -> None:
         threading.Timer(0.2, documents.look, args).start()
@@ -106,7 +106,7 @@ def follow_by_its_site(page: Page, origin: Origin) -> None:
     page.get_by_label("Address or words").fill(url(origin, "/"))
     page.get_by_role("button", name="Look for it").click()
     expect(page.get_by_text("Looking there.")).to_be_visible()
-    # by itself: the page asks again every second, or without JavaScript every three
+    # without any action: the page asks again every second, or without JavaScript every three seconds
     expect(page.get_by_role("heading", name="Slow Radio")).to_be_visible()
     expect(page.get_by_text("The last ferry")).to_be_visible()
     page.get_by_role("button", name="Follow").click()
@@ -117,7 +117,7 @@ def follow_by_its_site(page: Page, origin: Origin) -> None:
 
 
 def hostile_library(alice: User) -> tuple[Feed, Episode]:
-    """A podcast all of whose texts are hostile, followed, begun and popular."""
+    """A podcast whose texts are all hostile, followed, started and popular."""
     told = {"author": TITLE, "copyright": TITLE, "categories": [TITLE], "description": MARKUP * 1_000}
     feed = show(1, 3, title=TITLE, **told)
     feed.extra = {"person": [{"text": TITLE}], "funding": [{"url": "javascript:alert(1)", "text": TITLE}]}
@@ -170,10 +170,10 @@ def test_a_hostile_feed_is_text_on_every_page(page: Page, alice: User) -> None:
     assert (dialogs, said) == ([], [])
 
 
-# what no text of a publisher may bring into a page
+# elements and attributes that no text of a publisher may bring into a page
 FOREIGN = """main script, main style, main svg:not(.icon, .ring svg), main iframe, main base, main [style],
     main [onload], main [onfocus], main img[src^='http'], [href^='javascript:' i]"""
-# texts that turn the direction, in an element that does not keep that to itself
+# texts with characters that change the direction, in an element that does not isolate them
 LOOSE = """() => {
   const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
   const found = [];

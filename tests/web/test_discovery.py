@@ -1,4 +1,4 @@
-"""/trending/…, /timeline, and what visitors see of them on the first page."""
+"""/trending/… and /timeline, and what visitors see of them on the first page."""
 
 import re
 from typing import Any
@@ -44,7 +44,7 @@ def read(path: str, visitor: Any = None, **query: str) -> str:
 
 @pytest.fixture
 def shows(alice: User, bob: User) -> list[Feed]:
-    """Alice is public and follows the first two; Bob is private and follows the last."""
+    """Three podcasts: Alice is public and follows the first two; Bob is private and follows the last."""
     share(alice)
     shows = [
         show(1, 2, title="Slow Radio", language="fr-CA", categories=["Music"]),
@@ -128,7 +128,8 @@ def test_a_listener_follows_and_hides_there(shows: list[Feed], bob: User) -> Non
     page = read("/timeline", visitor)
     assert "Night Kitchen" not in page
     assert "You hide 1 podcast here." in page
-    assert names(read("/trending/podcasts", Visitor(bob))) == ["Slow Radio"]  # after another log-in, too
+    # also after another user has logged in
+    assert names(read("/trending/podcasts", Visitor(bob))) == ["Slow Radio"]
     visitor.send(f"{page_of(shows[1])}/show", {})
     assert len(names(read("/trending/podcasts", visitor))) == 2
     visitor.send(f"{page_of(shows[1])}/hide", {}, headers=HTMX)
@@ -162,7 +163,8 @@ def test_texts_of_publishers_are_text_and_queries_few(
 ) -> None:
     Feed.objects.update(title=HOSTILE, author=HOSTILE)
     visitor, asked = Visitor(bob), []
-    visitor.get("/help")  # notes in the session that it is in use
+    # the first request records in the session that it is in use; the statements for that are not counted
+    visitor.get("/help")
     execute = psycopg.Cursor.execute
 
     def counting(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:

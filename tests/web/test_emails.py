@@ -1,4 +1,4 @@
-"""/settings/email: an address is given, confirmed by a link, changed and taken away."""
+"""/settings/email: giving an e-mail address, confirming it by a link, changing it and removing it."""
 
 import pytest
 from django.core import mail
@@ -31,7 +31,7 @@ def test_an_address_counts_once_its_link_was_opened_and_the_old_one_is_told(alic
         assert (last_mail().to, addresses(alice)) == ([OTHER], ("alice@example.org", OTHER, ""))
         assert "is not confirmed yet" in text_of(visitor.get(PAGE))
         path = link_in(last_mail())
-        # whoever only looks, as programs do that search mails, confirms nothing
+        # opening the link alone, as programs that scan e-mails do, confirms nothing
         page = Visitor().get(path)
         assert OTHER in text_of(page)
         assert addresses(alice)[1] == OTHER
@@ -51,7 +51,7 @@ def test_the_address_of_a_new_listener_waits_for_its_link() -> None:
         user = User.objects.get(username="Alice")
         assert f"Open the link that was sent to {OTHER}." in text_of(visitor.get("/"))
         assert addresses(user) == ("", OTHER, "")
-        # until then no link for a new password goes there: the address may be somebody else's
+        # before the confirmation no link for a new password is sent there: the address may be somebody else's
         Visitor().send("/users/reset", {"who": "Alice"})
         assert [message.subject for message in mail.outbox] == ["Confirm your e-mail address"]
         assert visitor.send(link_in(last_mail()), {})["Location"] == PAGE
@@ -65,7 +65,7 @@ def test_a_later_address_makes_the_link_of_the_first_worthless(alice: User) -> N
         first = link_in(last_mail())
         give(visitor, "third@example.org")
         assert visitor.get(first).status_code == 404
-        # the one that counts already, typed again, waits for nothing
+        # entering the confirmed address again needs no confirmation
         give(visitor, "alice@example.org")
     assert addresses(alice) == ("alice@example.org", "", "")
 

@@ -14,7 +14,7 @@ from tests.web.test_visibility import undo_of
 
 
 def act(visitor: Visitor, path: str, what: str) -> str:
-    """Press a button of the episode's page; gives where that leads."""
+    """Press a button of the episode's page, and return the address to which it redirects."""
     base, _, query = path.partition("?")
     return visitor.send(f"{base}/{what}?{query}", {})["Location"]
 
@@ -29,7 +29,7 @@ def test_it_plays_from_where_the_listener_was(alice: User) -> None:
     assert 'src="https://audio.example/1/0.mp3#t=754"' in text_of(answer)
     assert "media-src http: https:" in answer["Content-Security-Policy"]
     assert "It begins at 2:00." in text_of(Visitor(alice).get(f"{path}&t=120"))
-    for page in ("/subscriptions", "/settings/account"):  # the player goes along
+    for page in ("/subscriptions", "/settings/account"):  # the player stays on every page
         assert "media-src http: https:" in Visitor(alice).get(page)["Content-Security-Policy"]
     assert "media-src" not in Visitor().get("/users/log_in")["Content-Security-Policy"]
 

@@ -1,5 +1,4 @@
-"""What holds for every page and every form, found in the addresses of the instance: a new one is held to it
-by itself."""
+"""Rules for every page and form, found through the URL resolver, so that new ones are checked too."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -21,13 +20,13 @@ from tests.web.people import Visitor, logged_in, text_of
 from web.addresses import in_path
 
 OURS = ("accounts", "balados", "web")
-# what hubs of feeds call: they have no session
+# called by feeds' hubs, which have no session
 FROM_ELSEWHERE = {"web.websub"}
 FEED, ITEM = (in_path(feed_of_url("https://feeds.example.org/show.xml")), in_path(item_of("guid", "")))
-# Parameters that name nothing of a listener's own: what the instance knows of podcasts, people by their
-# names, pictures. And parts of signed links, of which each kind has its own test.
+# Parameters that name nothing of a listener's own: what the instance knows of podcasts, people by name,
+# pictures, and parts of signed links, each kind of which has its own test.
 SHARED = {"feed", "item", "slug", "username", "design", "name", "size", "by"} | {"uidb64", "token"}
-# by the type of a parameter, something that is nobody's; any text will do for the others
+# by the type of a parameter, a value that belongs to nobody; for other types any text will do
 NOBODYS = {
     "UUIDConverter": str(uuid4()),
     "IntConverter": "987654321",
@@ -69,7 +68,7 @@ def _program_of(user: User, _: str) -> str:
     return app_log.app_of(None, "gPodder/3").removeprefix("a:")
 
 
-# parameters that name something of a listener, and how that comes about
+# parameters that name something of a listener, and how to create it
 OWNED: dict[str, Callable[[User, str], str]] = {
     "list_id": _list_of,
     "handle": _session_of,
@@ -82,7 +81,7 @@ OWNED: dict[str, Callable[[User, str], str]] = {
 
 
 def pages() -> Iterator[URLPattern]:
-    """The address of every page of ours."""
+    """Yield the URL pattern of every page of ours."""
     for entry in get_resolver().url_patterns:
         if str(entry.pattern) in ("admin/", "api/"):
             continue
@@ -92,7 +91,7 @@ def pages() -> Iterator[URLPattern]:
 
 
 def path_of(pattern: URLPattern, **values: str) -> str:
-    """An address, with ``values`` for its parameters, and for others what is nobody's."""
+    """Return an address with ``values`` for its parameters; for others, values that belong to nobody."""
     route = str(pattern.pattern)
     for name, converter in pattern.pattern.converters.items():
         value = values.get(name) or NOBODYS.get(type(converter).__name__, "0" * 24)

@@ -1,4 +1,4 @@
-"""What a supervisor asks, and the pages while a store is away."""
+"""The health checks for supervisors, and the pages while a store is unavailable."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""The question on /subscriptions where an app would unfollow much at once."""
+"""The question on /subscriptions that is shown when an app would unfollow many podcasts at once."""
 
 import pytest
 from django.utils import timezone
@@ -27,7 +27,7 @@ def test_a_listener_is_asked_whether_an_app_may_unfollow_so_many(
     page = text_of(visitor.get("/subscriptions"))
     assert "<bdi>Pixel</bdi> wanted to unfollow 11 of your 20 podcasts" in page
     assert HELD not in text_of(Visitor(bob).get("/subscriptions"))
-    # neither another listener nor another device's question
+    # neither an answer of another listener nor one about another device counts
     Visitor(bob).send(HELD, {"device": "phone", "decision": "confirm"})
     visitor.send(HELD, {"device": "other", "decision": "confirm"})
     assert following(alice) == 20

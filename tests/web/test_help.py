@@ -1,4 +1,4 @@
-"""/help, and that what it calls by name is there."""
+"""/help, and that everything it mentions by name exists."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ DOCS = translations.ROOT / "docs"
 
 
 def names_on_the_pages(language: str) -> set[str]:
-    """What buttons, links and headings are called."""
+    """Return the translatable texts, among them the names of buttons, links and headings."""
     names: set[str] = set()
     for message in translations.translated():
         text = message.id if language == "en" else message.string

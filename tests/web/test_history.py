@@ -24,13 +24,13 @@ PHONE = Origin("org.example.castaway", "1", "Pixel 9")
 
 
 def lines(page: str) -> list[str]:
-    """The first line of each event, without markup."""
+    """Return the first line of each event, without markup."""
     found = re.findall(r"<div>\s*<p>(.*?)</p>", page, re.DOTALL)
     return [re.sub(r"<[^>]+>", "", each).strip() for each in found]
 
 
 def live(user: User) -> None:
-    """Follow a show, listen to an episode, follow the show no longer."""
+    """Follow a podcast, listen to an episode, and unfollow the podcast."""
     feed = show(1, 1)
     name, item = name_of(feed), item_name(feed.episodes.get())
     dispatch(Subscribe(user_id=user.pk, feed=name, now=NOW), Origin())
@@ -115,7 +115,7 @@ def test_it_says_what_was_replaced(alice: User) -> None:
     feed = name_of(Feed.objects.get())
     page = text_of(Visitor(alice).get("/history"))
     assert re.findall("before: ([^<]+)<", page) == ["public", "12:34", "at the beginning"]
-    # one that came late, of an earlier time, replaced nothing
+    # an event that arrived late, with an earlier time, replaced nothing
     item = item_name(Feed.objects.get().episodes.get())
     order = RecordPlay(user_id=alice.pk, feed=feed, item=item, position=9, played=False, now=later)
     dispatch(structs.replace(order, at=NOW + timedelta(seconds=1)), PHONE)

@@ -1,4 +1,4 @@
-"""/ for listeners: what is begun, and what is new."""
+"""The first page for listeners, /: episodes in progress, and new ones."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""/subscriptions/import/…: everything from another sync server."""
+"""/subscriptions/import/…: importing everything from another sync server."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -27,7 +27,7 @@ DEVICES = "/api/2/devices/alice.json"
 
 @pytest.fixture
 def gpodder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mygpo]:
-    """A worker does at once what it is told, and nobody waits for the second that has to pass."""
+    """Run the worker's tasks at once, without the usual second between two imports."""
     monkeypatch.setattr(imports, "SOONEST", timedelta(0))
     monkeypatch.setattr(jobs.run, "apply_async", lambda args, countdown, **_: countdown or jobs.run(*args))
     with Origin() as origin, allowed(settings, origin):

@@ -1,4 +1,4 @@
-"""The pages in the language of whoever reads them, whole."""
+"""Every page is shown completely in its reader's language."""
 
 import ast
 import re
@@ -72,7 +72,7 @@ def test_every_field_is_named_in_the_language_of_the_page() -> None:
 
 
 def test_what_the_code_tells_is_marked() -> None:
-    """The texts of messages and of the faults of forms."""
+    """The texts of messages and of form errors are marked for translation."""
     told = {"tell": 1, "add_error": 1, "ValidationError": 0, "success": 1}
     for part in translations.PARTS:
         for path in (translations.ROOT / part).rglob("*.py"):
@@ -143,6 +143,6 @@ def test_no_page_of_a_listener_has_an_english_sentence_in_french(alice: User) ->
 
 
 def texts(catalogue: Catalog) -> list[str]:
-    """The texts in English, without those that are the same in French and those that are filled in."""
+    """Return the English texts without those that are the same in French and those with placeholders."""
     found = [(message.id, message.string) for message in catalogue if isinstance(message.id, str)]
     return [text for text, string in found if text and text != string and "%(" not in text]

@@ -1,4 +1,4 @@
-"""Pages that are told at once what the listener's other devices do, over a real connection."""
+"""Pages that learn at once what the listener's other devices do, over a real connection."""
 
 from collections.abc import Iterator
 
@@ -65,13 +65,13 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
     enter(page)
     wait_until(page, "document.querySelector('#listening') !== null")
     wait_until(page, "document.documentElement.classList.contains('is-live')")
-    # the first page shows what is begun elsewhere, without being asked
+    # the first page shows without a reload what was started on another device
     expect(page.get_by_role("heading", name="Continue listening")).to_have_count(0)
     on_the_phone(alice, feed, 1, 200)
     expect(page.get_by_role("heading", name="Continue listening")).to_be_visible()
     page.get_by_role("link", name="Play Episode 1-0").click()
     expect_playing(page)
-    # nobody who listens here is taken elsewhere
+    # while the listener plays here, another device does not move the position
     page.evaluate("document.addEventListener('live:changes', () => { window.isTold = true })")
     on_the_phone(alice, feed, 0, 400)
     wait_until(page, "window.isTold")
@@ -89,7 +89,7 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
     expect(page.get_by_text("Another device went on")).to_have_count(1)
     expect(page.get_by_text("Another device went on")).to_be_hidden()
     assert abs(place(page) - own) < 1
-    # another tab of this browser is no other device, and this one goes along all the same
+    # another tab of this browser is not another device, but this tab still follows its position
     tab = page.context.new_page()
     tab.goto("/")
     tab.get_by_role("link", name="Play Episode 1-0").click()

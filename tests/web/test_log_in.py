@@ -1,4 +1,4 @@
-"""Logging in, staying logged in, and guessing."""
+"""Logging in, staying logged in, and limits on guessing passwords."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,7 +24,7 @@ def log_in(visitor: Visitor, name: str = "Alice", password: str = PASSWORD, **ex
 
 
 def guess(name: str = "Alice", address: str = HERE, **extra: str) -> int:
-    """A wrong password from a browser that has never been here."""
+    """Try a wrong password from a browser that has not been used before, and return the status code."""
     return log_in(Visitor(), name, "wrong", REMOTE_ADDR=address, **extra)
 
 
@@ -45,7 +45,7 @@ def test_logging_in_leads_back_to_where_one_was(alice: User, target: str) -> Non
     fields = {"username": "Alice", "password": PASSWORD, "next": target}
     visitor = Visitor()
     assert visitor.send("/users/log_in", fields)["Location"] == target
-    # who is in already is not asked again
+    # a visitor who is already logged in is not asked again
     assert visitor.get("/users/log_in", {"next": target})["Location"] == target
 
 
@@ -117,7 +117,7 @@ def test_a_closed_account_is_out_at_once(alice: User) -> None:
 
 
 def counted(work: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
-    """``work``, noting each call."""
+    """Return a function that does ``work`` and records each call in ``calls``."""
 
     def call(*given: Any) -> Any:
         calls.append(work.__name__)
@@ -132,7 +132,7 @@ def test_an_unknown_name_is_answered_like_a_known_one(
     User.objects.filter(pk=bob.pk).update(is_active=False)
     hashed: list[str] = []
     hasher = type(get_hasher())
-    # a hash is a hash, whether to compare or to make: 19 ms against microseconds for all the rest
+    # hashing takes as long for comparing as for creating: 19 ms, against microseconds for everything else
     for work in ("verify", "encode"):
         monkeypatch.setattr(hasher, work, counted(getattr(hasher, work), hashed))
     pages = set()
@@ -168,7 +168,7 @@ def test_six_failures_at_one_name_from_one_address(alice: User) -> None:
     assert response.status_code == 429
     assert response["Retry-After"] == "900"
     assert "15 minutes" in text_of(response)
-    # other names from there, and that name from elsewhere, are not shut out
+    # other names from that address, and that name from other addresses, are not locked out
     UserFactory.create(username="Bob", password=PASSWORD)
     assert log_in(Visitor(), "Bob", REMOTE_ADDR=HERE) == 302
     assert log_in(Visitor(), "Alice", REMOTE_ADDR="198.51.100.7") == 302
@@ -187,7 +187,7 @@ def test_many_addresses_that_try_one_name(alice: User) -> None:
     answers = [guess(address=f"198.51.100.{number}") for number in range(LIMITS["name"])]
     assert answers == [400] * (LIMITS["name"] - 1) + [429]
     assert log_in(Visitor(), REMOTE_ADDR="203.0.113.1") == 429
-    # the listener herself, in a browser that has been in before
+    # the listener herself, in a browser that has logged in before
     assert log_in(at_home, REMOTE_ADDR="203.0.113.2") == 302
 
 
@@ -208,7 +208,7 @@ def test_the_mark_of_a_known_browser_is_ascii_whatever_the_name(stores: None) ->
     UserFactory.create(username=name, password=PASSWORD)
     at_home = Visitor()
     assert log_in(at_home, name) == 302
-    # the web server takes a Cookie header with anything else for none: nobody stays logged in
+    # the web server ignores a Cookie header with other characters, and then nobody stays logged in
     assert at_home.cookies.output().isascii()
     at_home.send("/users/log_out", {})
     for number in range(LIMITS["name"]):
@@ -250,7 +250,7 @@ def test_a_household_of_ipv6_counts_as_one(alice: User) -> None:
 def test_what_a_caller_claims_to_be_is_not_believed(alice: User, settings: Settings) -> None:
     answers = [guess(HTTP_X_FORWARDED_FOR=f"203.0.113.{number}") for number in range(6)]
     assert answers == [400] * 5 + [429]
-    # but what our own proxy wrote, at the end, is
+    # but the last entry, which our own proxy wrote, is believed
     settings.TRUSTED_PROXIES = 1
     claimed = [guess(HTTP_X_FORWARDED_FOR=f"203.0.113.{number}, 198.51.100.1") for number in range(6)]
     assert claimed == [400] * 5 + [429]

@@ -1,4 +1,4 @@
-"""The pages as an app on a phone."""
+"""The manifest with which the pages can be installed as an app on a phone."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""/podcasts/{feed}/older: marking what is older as played, and taking it back exactly."""
+"""/podcasts/{feed}/older: marking older episodes as played, and undoing that exactly."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from web.addresses import in_path
 
 
 def statuses(user: User, feed: Feed) -> dict[str, tuple[int, bool]]:
-    """Position and mark of the episodes of which something is known, by GUID."""
+    """Return position and played by GUID, for the episodes that have a play status."""
     plays = state_of(user.pk).read_whole().plays
     found = {}
     for episode in feed.episodes.all():
@@ -29,7 +29,7 @@ def statuses(user: User, feed: Feed) -> dict[str, tuple[int, bool]]:
 
 
 def a_show_in_all_states(user: User) -> Feed:
-    """Episodes of now, ten days ago and two years ago, one begun and one played."""
+    """Create a show with episodes of now, ten days and two years ago, one in progress and one played."""
     feed = show(1, 3)
     for guid, days in (("old", 10), ("older", 700)):
         at = datetime.now(UTC) - timedelta(days=days)
@@ -44,7 +44,7 @@ def a_show_in_all_states(user: User) -> Feed:
 
 
 def shown_after(visitor: Visitor, path: str) -> str:
-    """A page, once the read models have come along."""
+    """Return the text of a page after the read models were brought up to date."""
     bring_up_to_date()
     return text_of(visitor.get(path))
 
@@ -73,7 +73,7 @@ def test_marking_is_one_append_and_its_undo_puts_back_exactly_what_was(alice: Us
     visitor.send(undo_of(page), {})
     after = statuses(alice, feed)
     assert {guid: after[guid] for guid in before} == before
-    # there is no taking back that something was said: it is as if it had never been begun
+    # a play that was recorded cannot be removed: these episodes are as if they had never been started
     assert {after[guid] for guid in after.keys() - before} == {(0, False)}
     bring_up_to_date()
     listed = visitor.get(page_of(feed), {"unplayed": "on"})

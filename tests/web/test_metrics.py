@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics, and that nobody else does."""
+"""The metrics that Prometheus reads at /metrics, and that nobody else may read them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ def ask(address: str = "127.0.0.1", **headers: Any) -> Response:
 
 
 def figures() -> dict[tuple[str, ...], float]:
-    """Every sample: its name and the values of its labels, in the order of their names."""
+    """Return every sample by its name and the values of its labels, in the order of the labels' names."""
     found = ask()
     assert found.status_code == 200
     samples = [
@@ -180,7 +180,7 @@ def test_requests_are_counted_by_route_and_no_label_has_what_was_asked_for(alice
 
 
 def test_what_several_processes_count_is_added_up() -> None:
-    for _ in range(3):  # each time as a process that starts with nothing
+    for _ in range(3):  # each time as in a new process, whose counts start empty
         counters.count("append_conflicts")
         assert counters.publish()
         assert counters._counts == {}

@@ -1,4 +1,4 @@
-"""Times in the notes of an episode that play from there. Nothing of the notes is lost."""
+"""Times in an episode's notes are links that play from there, and nothing of the notes is lost."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Lists of podcasts as files, in and out."""
+"""Exporting and importing lists of podcasts as OPML files."""
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 

@@ -1,4 +1,4 @@
-"""The pages while a store is away, in maintenance, or behind: they say so, and nothing typed is lost."""
+"""Pages while a store is unavailable, in maintenance or lagging: they say so, and nothing typed is lost."""
 
 import html
 import re
@@ -29,7 +29,7 @@ ODD = '/history?kind=plays&x="<b>é'
 
 @contextmanager
 def away(alias: str) -> Iterator[None]:
-    """No connection to the store can be had."""
+    """Let every connection to the store fail."""
 
     def fail(*_: Any) -> None:
         raise django.db.OperationalError("connection refused")
@@ -46,7 +46,7 @@ def away(alias: str) -> Iterator[None]:
 
 @contextmanager
 def closed(alias: str) -> Iterator[None]:
-    """The operator has closed the store to writes."""
+    """Close the store to writes, as an operator does for maintenance."""
     with connect(alias) as connection:
         maintenance.enable(connection, alias, Note("maintenance"))
         try:
@@ -80,7 +80,7 @@ def test_every_page_says_so_in_both_languages_while_a_store_is_away(alice: User,
 
 
 def _is_clear(path: str, page: Response) -> bool:
-    """Whether a page came, or the one that says what is the matter; nobody is taken for logged out."""
+    """Return whether the page, or one that explains the outage, was shown, and nobody seemed logged out."""
     if page.status_code in (301, 302):
         return "/users/log_in" not in page["Location"]
     if path.startswith("/health/"):
@@ -91,7 +91,7 @@ def _is_clear(path: str, page: Response) -> bool:
 
 
 def resend(visitor: Visitor, page: Response) -> Response:
-    """Press the button of the page, as a browser would."""
+    """Press the button of the page, as a browser would, and return the answer."""
     text = text_of(page)
     action = html.unescape(re.findall(r'<form[^>]* action="([^"]+)"', text)[0])
     fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', text)

@@ -1,4 +1,4 @@
-"""What holds for every page, and the few that need no account."""
+"""Rules for every page, and the few pages that need no account."""
 
 import gzip
 import re
@@ -22,7 +22,7 @@ PRIVATE = {"/setup", "/users/register", "/users/log_in", "/authorize", "/apps", 
 
 
 def own_pages() -> list[str]:
-    """Every page of ours but pictures, from the resolver itself; so a new one is held to the same."""
+    """Return the paths of our pages but pictures, from the URL resolver: new ones are checked too."""
     included = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == ""]
     patterns = [pattern for entry in included for pattern in entry.url_patterns]  # type: ignore[union-attr]
     paths = [f"/{pattern.pattern}" for pattern in patterns if isinstance(pattern, URLPattern)]
@@ -55,7 +55,7 @@ def test_no_page_can_be_framed(operator: User, alice: User) -> None:
 def test_pages_with_secrets_are_kept_by_nobody(operator: User, alice: User, path: str) -> None:
     for visitor in (Visitor(), Visitor(alice)):
         response = visitor.get(path)
-        if response.status_code == 404:  # /setup, afterwards
+        if response.status_code == 404:  # /setup, once it is done
             continue
         assert response["Referrer-Policy"] == "no-referrer"
         assert "no-store" in response["Cache-Control"]
@@ -73,7 +73,7 @@ def test_the_policy_leaves_no_room_for_scripts_and_styles_in_a_page() -> None:
 
 
 def test_sheets_and_scripts_are_small_together() -> None:
-    """Our own, as a proxy sends them, compressed; the library beside them has 16 KB."""
+    """Our own files, compressed as a proxy sends them; the library that comes with them has 16 KB."""
     files = [path for path in (ROOT / "static").rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".css", ".js", ".svg", ".png"}
     own = [path for path in files if path.suffix != ".png"]
@@ -83,7 +83,7 @@ def test_sheets_and_scripts_are_small_together() -> None:
 
 @pytest.mark.parametrize("sheet", sorted((ROOT / "static").glob("*.css")), ids=lambda path: path.name)
 def test_every_rule_of_a_sheet_is_closed(sheet: Path) -> None:
-    """A browser passes over all that follows one that is not."""
+    """A browser ignores everything that follows an unclosed rule."""
     text = re.sub(r"/\*.*?\*/", "", sheet.read_text(), flags=re.DOTALL)
     depth = 0
     for brace in re.findall("[{}]", text):

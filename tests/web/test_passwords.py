@@ -1,4 +1,4 @@
-"""A new password: by the old one, and by a link in a mail or from an administrator."""
+"""Setting a new password: with the old one, and by a link in an e-mail or from an administrator."""
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -43,7 +43,7 @@ def path_of(link: str) -> str:
 
 
 def follow(path: str, visitor: Visitor) -> Response:
-    """Open a link as a browser does; gives the page with the form."""
+    """Open a link as a browser does, and return the page with the form."""
     response = visitor.get(path)
     if response.status_code == 302:
         response = visitor.get(response["Location"])
@@ -92,7 +92,7 @@ def test_the_password_cannot_be_guessed_at_an_open_page(alice: User) -> None:
     wrong = {**CHANGE, "password": "not it at all"}
     assert {visitor.send("/settings/password", wrong).status_code for _ in range(10)} == {400}
     assert visitor.send("/settings/password", CHANGE).status_code == 429
-    # nor at another that asks for it
+    # nor may it be tried on another page that asks for the password
     assert visitor.send("/settings/erase", {"password": PASSWORD, "sure": "on"}).status_code == 429
 
 
@@ -104,7 +104,7 @@ def test_a_forgotten_password_is_replaced_by_a_link_that_works_once(alice: User)
         assert "alice" not in path
         visitor = Visitor()
         page = follow(path, visitor)
-        # the token is in no address of the form, and leaves by no referrer
+        # the form's address does not contain the token, and no referrer reveals it
         assert path not in text_of(page)
         assert page["Referrer-Policy"] == "no-referrer"
         assert "no-store" in page["Cache-Control"]
@@ -143,7 +143,7 @@ def test_nobody_learns_who_has_an_account_or_an_address(alice: User, bob: User) 
                 (response.status_code, response["Location"], page.split("<main")[1].split("</main>")[0])
             )
     assert len(pages) == 1
-    # the work of the page is the same as well: one order each, sent or not by the worker
+    # the page does the same work each time, too: one order each, whether or not the worker sends an e-mail
     assert ordered == [alice.pk, alice.pk, bob.pk, None, None, None]
     assert [message.to for message in mail.outbox] == [["alice@example.org"]] * 2
 

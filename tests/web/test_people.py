@@ -1,4 +1,4 @@
-"""Profiles: /settings/profile, /u/{username} and the pictures; nothing of them is public by itself."""
+"""Profiles: /settings/profile, /u/{username} and the pictures; nothing of them is public by default."""
 
 from io import BytesIO
 from typing import Any
@@ -106,7 +106,7 @@ def test_it_shows_what_is_public_and_nothing_else(alice: User) -> None:
     assert Visitor().get(f"{PAGE}/playlists/{walks}").status_code == 200
     hide = UpdatePlaylist(user_id=alice.pk, now=timezone.now(), playlist_id=walks, is_public=False)
     dispatch(hide, Origin())
-    assert "Walks" not in text_of(Visitor().get(PAGE))  # though no projector ran
+    assert "Walks" not in text_of(Visitor().get(PAGE))  # though no projector has run
 
 
 def test_who_shows_nothing_cannot_be_told_from_nobody(alice: User, bob: User) -> None:

@@ -1,4 +1,4 @@
-"""/apps/tokens: addresses of a listener's lists for players that know nothing of sync."""
+"""/apps/tokens: feed addresses of a listener's lists for players that cannot sync."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ def fields(name: str = "Kitchen radio", **more: object) -> dict[str, object]:
 
 
 def addresses(page: str) -> list[str]:
-    """The paths behind this server's address."""
+    """Return the paths of the feed addresses, without this server's origin."""
     return re.findall(r'value="https?://[^/"]+(/rss/[^"]+)"', page)
 
 
@@ -138,7 +138,7 @@ def test_it_is_renamed_and_revoked_by_its_owner_alone(alice: User, bob: User) ->
 
 def test_a_player_that_asks_too_often_is_told_of(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FEEDS_PER_HOUR", 1)
-    # the ids of tokens begin anew in each test
+    # token ids start again in each test
     tokens._note_use.cache_clear()
     path = addresses(text_of(Visitor(alice).send(NEW, fields())))[0]
     assert [Visitor().get(path).status_code for _ in range(2)] == [200, 429]

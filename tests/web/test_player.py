@@ -1,4 +1,4 @@
-"""The player in a real browser, with a real file: what it does while pages change and the server listens."""
+"""The player in a real browser with a real file, during page changes, and the plays that it sends."""
 
 import re
 import time
@@ -40,12 +40,12 @@ def publisher() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _waits_for_no_projector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is none in these tests; they project where it matters."""
+    """Wait for no projector: these tests run none, and update the read models where it matters."""
     monkeypatch.setattr(reading, "PATIENCE", 0)
 
 
 def heard_by(user: User) -> list[tuple[int, bool]]:
-    """Position and played of every play that was recorded, in the order of arrival."""
+    """Return position and played of every recorded play, in the order of arrival."""
     stream = log.known_stream(user.pk)
     rows = [] if stream is None else log.read_history(stream)
     events = [decoded(row) for row in reversed(rows)]
@@ -67,7 +67,7 @@ def place(page: Page) -> float:
 
 
 def wait_until(page: Page, condition: str) -> None:
-    """Playwright's own waits evaluate texts in the page, which its policy refuses."""
+    """Poll a condition: Playwright's own waits evaluate strings in the page, which its policy forbids."""
     deadline = time.monotonic() + 30
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
@@ -80,7 +80,7 @@ def expect_playing(page: Page) -> None:
 
 
 def expect_heard(user: User, *wanted: tuple[int, bool]) -> None:
-    """Waits until these plays, to 15 seconds, were recorded, and no other."""
+    """Wait until exactly these plays were recorded, with positions within 15 seconds."""
     deadline = time.monotonic() + 30
     while len(found := heard_by(user)) < len(wanted) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -137,7 +137,7 @@ def test_it_plays_while_pages_change_and_goes_on_in_another_browser(
     page.locator("body").press("?")
     expect(page.get_by_role("dialog", name="Keys of the player")).to_be_visible()
     page.keyboard.press("Escape")
-    # a new document is where the old one was, and is asked nothing
+    # after a reload the player is at the same place and asks nothing
     page.reload()
     expect(page.locator("#player")).to_contain_text("Episode 1-0")
     page.locator("#player-toggle[aria-label=Play]").click()
@@ -185,7 +185,7 @@ def test_one_tab_plays_at_a_time_and_what_is_heard_offline_is_sent_later(
     expect(page.get_by_text("This server cannot be reached")).to_be_visible()
     expect_playing(page)
     assert len(heard_by(alice)) == before
-    # meanwhile another device goes on: asked once what was heard here is told
+    # meanwhile another device goes on: once the plays of this one are sent, the listener is asked, once
     episode = Feed.objects.get().episodes.get(guid="1-0")
     order = RecordPlay(
         user_id=alice.pk,
@@ -230,7 +230,7 @@ def test_what_keeps_it_from_playing_is_said_with_the_address_of_the_file(
         page.get_by_role("link", name=f"Play {episode.title}").click()
         expect(messages.get_by_text(words)).to_be_visible()
         expect(messages.get_by_role("link", name=episode.enclosure_url)).to_be_visible()
-    # of two devices one got further than where the server is: asked, once
+    # one of two other devices got further than the server's position: the listener is asked, once
     page.get_by_role("link", name="Play Episode 1-0").click()
     expect(messages.get_by_text("On Firefox on Android you got as far as 3:20.")).to_be_visible()
     page.evaluate(f"() => {{ HTMLAudioElement.prototype.play = async () => {{ {REFUSE} }} }}")
@@ -244,7 +244,7 @@ def test_what_keeps_it_from_playing_is_said_with_the_address_of_the_file(
     page.get_by_label("Show what is said").check()
     expect(page.locator("#player-caption")).to_have_text("<b>Bold</b>")
     page.keyboard.press("Escape")
-    # the end: what comes next begins by itself
+    # at the end the next episode starts by itself
     page.locator("#player-place").fill(str(LENGTH - 1))
     expect(messages.get_by_text("This browser cannot play this file")).to_be_visible()
     expect(page.locator("#player-now")).to_contain_text("Episode 1-1")

@@ -1,4 +1,4 @@
-"""/playlists: making, ordering, sharing and deleting them, and putting episodes in."""
+"""/playlists: creating, ordering, sharing and deleting playlists, and adding episodes."""
 
 import re
 from datetime import timedelta
@@ -192,7 +192,7 @@ def test_only_what_was_changed_in_the_form_changes(alice: User) -> None:
     (episode,) = episodes_of(1)
     walk, work = playlist(alice, episode, name="Walk"), playlist(alice, episode, name="Work")
     path = page_of_episode(episode).replace("?", "/playlists?")
-    # "Work" was ticked by another device after the form was shown
+    # another device added the episode to "Work" after the form was shown
     visitor = Visitor(alice)
     send(visitor, path, {"was": [str(walk)]})
     named = name_of(episode.feed), item_name(episode)
@@ -231,7 +231,7 @@ def test_one_that_another_device_has_just_deleted_is_not_there(alice: User) -> N
     made = playlist(alice, *episodes_of(2))
     visitor, path = Visitor(alice), f"/playlists/{made}"
     first, last = keys(visitor.get(path))
-    # no projector comes along here
+    # no projector runs after this
     dispatch(DeletePlaylist(user_id=alice.pk, now=NOW, playlist_id=made), Origin())
     assert visitor.send(f"{path}/edit", {"name": "x", "is_public": "no"}).status_code == 404
     for move, key in (("up", last), ("down", first), ("remove", last)):

@@ -1,4 +1,4 @@
-"""What the player asks and tells: /player/…, with pages' own session and CSRF token."""
+"""The player's requests, /player/…, with the pages' own session and CSRF token."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def data(page: str, name: str) -> str:
 
 
 def keep(kind: Kind, address: str, error: str = "") -> None:
-    """As if the document had been fetched."""
+    """Store the document, or the error, as if it had been fetched."""
     content = {
         "chapters": [EpisodeChapter(4.0, "<b>Bold</b>")],
         "transcript": [Segment(4.0, 9.0, "<b>Bold</b>", "Ann")],
@@ -74,7 +74,8 @@ def test_what_was_heard_is_recorded_once_with_its_own_time(alice: User) -> None:
     assert tell(visitor, *told).status_code == 204
     assert statuses(alice) == [(75, False, 1.2)]
     assert queries.play_statuses(alice.pk).rows[0].updated_at == later
-    assert tell(visitor, *told).status_code == 204  # the answer was lost on the way
+    # the same request again, because its answer was lost on the way
+    assert tell(visitor, *told).status_code == 204
     stream = log.known_stream(alice.pk)
     assert stream is not None
     assert [json.loads(row.metadata)["device_name"] for row in log.read_history(stream)] == [
@@ -97,7 +98,8 @@ def test_every_fault_of_what_it_tells_is_named_and_nothing_of_it_recorded(alice:
         assert visitor.send("/player/plays", {"plays": text}).status_code == 400, text[:20]
     for position in (True, 1.5, None, "x", 2**31, float("nan")):
         assert tell(visitor, play(episode, position)).status_code == 400, position  # type: ignore[arg-type]
-    for at in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"):  # in UTC there is no such year
+    # in UTC these times have a year that does not exist
+    for at in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"):
         assert tell(visitor, play(episode, at=at)).status_code == 400, at
     assert statuses(alice) == []
     assert visitor.get("/player/plays").status_code == 405
@@ -116,7 +118,7 @@ def test_it_opens_where_its_listener_is_at_the_speed_of_its_podcast(alice: User,
     page = opened(visitor, first)
     assert [data(page, name) for name in ("start", "speed", "audio")] == ["120", "1.5", first.enclosure_url]
     coming = page_of_episode(first).replace("/episodes/", "/player/").replace("?", "/following?")
-    # the second was heard, and what others heard is theirs
+    # the second episode was heard; what others heard does not count
     assert third.title in text_of(visitor.get(coming))
     assert data(opened(visitor, second), "start") == "0"
     assert data(opened(visitor, second), "speed") == "1.5"
@@ -214,10 +216,10 @@ def test_an_episode_takes_few_queries_whatever_is_known_of_it(
 
 @pytest.mark.parametrize("kind", ["chapters", "transcript"])
 def test_a_document_is_fetched_for_who_asks_and_shown_when_it_is_there(alice: User, kind: Kind) -> None:
-    """Also without JavaScript, on a page of its own."""
+    """Documents are also shown without JavaScript, on a page of their own."""
     episode = show(1, 1).episodes.get()
     path = page_of_episode(episode).replace("?", f"/{kind}?")
-    assert Visitor(alice).get(path).status_code == 404  # its feed names none
+    assert Visitor(alice).get(path).status_code == 404  # the feed names no such document
     address = "https://show1.example/document"
     episode.extra = {kind: [{"url": address, "type": "text/vtt"}]}
     episode.save()

@@ -1,4 +1,4 @@
-"""/privacy-manager: what others see, what would change, and changing it."""
+"""/privacy-manager: what others see, what a change would do, and making it."""
 
 import re
 
@@ -30,7 +30,7 @@ def titles(response: Response) -> list[str]:
 
 
 def plain(response: Response) -> str:
-    """The text of a page without its tags, and white space as one space."""
+    """Return the text of a page's main part without tags, with white space collapsed."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text_of(response).split("<main")[1]))
 
 
@@ -136,7 +136,7 @@ def test_what_no_page_sends_is_refused(listener: Visitor) -> None:
 
 
 def test_what_is_never_public_is_in_no_preview(alice: User) -> None:
-    """A publisher's own block of one episode, too, which the read models do not know of."""
+    """This includes an episode that its publisher has blocked, which the read models do not know about."""
     feeds = [show(1, 2), show(2, 1, title=HOSTILE)]
     follow(alice, *feeds)
     for feed in feeds:

@@ -1,4 +1,4 @@
-"""Privacy and profiles in a browser: nothing for axe to find, and no page that loads anew."""
+"""Privacy and profiles in a browser: axe finds nothing, and no page reloads."""
 
 import pytest
 from playwright.sync_api import FilePayload, Page, expect

@@ -56,7 +56,7 @@ def test_what_is_hidden_is_gone_in_the_next_request(alice: User) -> None:
     made = playlist(alice, is_public=True)
     path = f"/u/Alice/playlists/{made}"
     assert Visitor().get(path).status_code == 200
-    # no projector comes along here
+    # no projector runs after this
     dispatch(UpdatePlaylist(user_id=alice.pk, now=NOW, playlist_id=made, is_public=False), Origin())
     assert Visitor().get(path).status_code == 404
     dispatch(UpdatePlaylist(user_id=alice.pk, now=NOW, playlist_id=made, is_public=True), Origin())
@@ -144,7 +144,7 @@ def test_five_hundred_cost_no_more_queries_than_three(alice: User, monkeypatch: 
     monkeypatch.setattr(psycopg.Cursor, "execute", counting)
     figures = {path: count(path) for path in (f"/playlists/{few}", f"/u/Alice/playlists/{few}", "/playlists")}
     assert max(figures.values()) <= 12, figures
-    # what follows the page, and a long entry, are read by one statement more
+    # a next page and a long entry are read by one more statement
     assert count(f"/playlists/{many}") <= figures[f"/playlists/{few}"] + 1
     assert count(f"/u/Alice/playlists/{many}") <= 1 + figures[f"/u/Alice/playlists/{few}"]
     assert len(visitor.get(f"/playlists/{many}").content) < 400_000

@@ -1,4 +1,4 @@
-"""No page asks its stores more often the more a listener has, and none more than twelve times."""
+"""No page sends more statements to its stores the more a listener has, and none sends more than twelve."""
 
 import re
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ from web.addresses import in_path
 
 MOST = 12
 PLAYLIST, COLLECTION = UUID(int=1), UUID(int=2)
-# what is no page of a listener, or fetches from elsewhere before it answers
+# paths that are no pages of a listener, or that fetch from other servers before they answer
 OTHER = re.compile(r"^/(health|about|covers|websub|styleguide|setup|admin|api|authorize|dashboard)")
 
 
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The statements that are sent in this block, by any way."""
+    """Collect the statements that are sent in this block, whichever way they are sent."""
     sent: list[Any] = []
     execute, rows = psycopg.Cursor.execute, Prepared.rows
 
@@ -50,7 +50,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 def pages(user: User, episode: Episode) -> list[str]:
-    """Every page of the URL conf, with what it is about filled in."""
+    """Return the path of every page in the URL conf, with its parameters filled in."""
     included = [entry for entry in get_resolver().url_patterns if str(entry.pattern) == ""]
     patterns = [pattern for entry in included for pattern in entry.url_patterns]  # type: ignore[union-attr]
     feed, item = in_path(name_of(episode.feed)), in_path(item_name(episode))
@@ -74,7 +74,7 @@ def pages(user: User, episode: Episode) -> list[str]:
 
 
 def counts(monkeypatch: pytest.MonkeyPatch, user: User, paths: list[str]) -> dict[str, int]:
-    """How many statements each of these takes that is a page."""
+    """Return how many statements each of these paths takes, for those that answer with 200."""
     found = {}
     for path in paths:
         visitor = Visitor(user)
@@ -86,7 +86,7 @@ def counts(monkeypatch: pytest.MonkeyPatch, user: User, paths: list[str]) -> dic
 
 
 def have(user: User, numbers: range) -> list[Feed]:
-    """Shows that are followed, heard, in a playlist and in a collection."""
+    """Create podcasts that are followed, heard, in a playlist and in a collection."""
     feeds = [show(number, 2) for number in numbers]
     follow(user, *feeds)
     for feed in feeds:
@@ -108,7 +108,7 @@ def test_no_page_asks_more_than_twelve_times_however_much_there_is(
     PlayTokenFactory.create(user=alice)
     feeds = have(alice, range(1, 4))
     paths = pages(alice, feeds[0].episodes.all()[0])
-    # what is read once in a process is read here
+    # statements that run once per process run here
     counts(monkeypatch, alice, paths)
     few = counts(monkeypatch, alice, paths)
     have(alice, range(4, 24))

@@ -1,4 +1,4 @@
-"""/queue: putting episodes there, ordering and clearing it, and what the player goes on with."""
+"""/queue: adding episodes, ordering and clearing it, and what the player plays next."""
 
 import re
 from datetime import timedelta
@@ -44,7 +44,7 @@ def titles(response: Response) -> list[str]:
 
 
 def undo_of(response: Response) -> str:
-    """Of the last that is told."""
+    """Return the address of the undo button in the last message."""
     told = re.findall(
         r'<form method="post" action="([^"]+)">(?:(?!</form>).)*Undo', text_of(response), re.DOTALL
     )
@@ -82,7 +82,7 @@ def test_episodes_are_put_first_or_last_and_listed_in_their_order(alice: User) -
     assert titles(page) == [two.title, one.title]
     assert "It is in Up next already." in text_of(page)
     assert visitor.get(f"/playlists/{queue_id(alice.pk)}")["Location"] == "/queue"
-    # it is a part of its own, and no card among the playlists
+    # the queue has a part of its own, and no card among the playlists
     assert "Up next</bdi>" not in text_of(visitor.get("/playlists"))
     home = text_of(visitor.get("/"))
     assert 'href="/queue">Up next <svg' in home
@@ -127,7 +127,7 @@ def test_what_is_marked_as_played_leaves_it_and_comes_back_with_the_mark(alice: 
     follow(alice, one.feed)
     put(visitor, one)
     put(visitor, two)
-    assert titles(visitor.get("/")) == [one.title, two.title]  # and not among the new ones as well
+    assert titles(visitor.get("/")) == [one.title, two.title]  # and not among the new episodes as well
     send(visitor, page_of_episode(one).replace("?", "/played?"), {})
     assert in_queue(alice) == [two.title]
     send(visitor, undo_of(visitor.get("/")), {})
@@ -156,7 +156,7 @@ def test_the_menu_of_an_episode_says_what_can_be_done_with_it(alice: User, bob: 
     for wrong in (f"/queue/add?{named(episode)}&place=middle", f"/queue/add?{named(episode)}"):
         assert send(visitor, wrong, {}).status_code == 400
     assert send(visitor, "/queue/add?feed=x&item=y&place=last", {}).status_code == 404
-    # of a feed that is kept from the public somebody else learns nothing
+    # nobody else learns anything of a feed that is kept secret
     type(episode.feed).objects.update(is_secret=True)
     assert send(Visitor(bob), f"/queue/add?{named(episode)}&place=last", {}).status_code == 404
 
@@ -183,11 +183,11 @@ def test_the_player_goes_on_with_the_playlist_then_up_next_then_the_podcast(alic
     assert following(visitor, one, after="podcast") == two.title
     assert following(visitor, one, **{"from": walk}) == five.title
     assert following(visitor, five, **{"from": walk}) == four.title
-    # what was told of, or asked for by "play next", comes first, wherever it stands
+    # what was announced, or chosen with "Play next", comes first, wherever it is
     assert following(visitor, one, **{"from": walk, "next": key(three)}) == three.title
     assert following(visitor, one, next="gone") == four.title
     assert following(visitor, one, skip=key(four)) == three.title
-    # in the queue: what stands after it, and at its end what was passed over
+    # in the queue: the entries after this one, and at its end those that were skipped
     assert following(visitor, four, **{"from": queue}) == three.title
     assert following(visitor, three, **{"from": queue}) == four.title
     assert following(visitor, three, **{"from": queue, "after": "podcast"}) == four.title

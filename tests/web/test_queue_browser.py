@@ -1,4 +1,4 @@
-"""Up next in a real browser: what ends is followed by what waits, and is gone from the list."""
+"""Up next in a real browser: when an episode ends, the next one plays, and the ended one leaves the list."""
 
 import time
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ ARABIC = "بودكاست الراديو البطيء"
 
 @pytest.fixture(autouse=True)
 def _projects_when_a_page_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no projector in these tests: who would wait for it does its work."""
+    """Project where a page would wait for a projector, since none runs in these tests."""
     monkeypatch.setattr(queries, "wait_for", lambda *_: project())
 
 
 def project() -> None:
-    """One at a time: the pages are answered in threads."""
+    """Bring the read models up to date, one thread at a time: pages are answered in threads."""
     with PROJECTING:
         bring_up_to_date()
 
@@ -54,7 +54,7 @@ def in_queue(user: User) -> list[str | None]:
 
 
 def expect_queued(user: User, *titles: str) -> None:
-    """Waits until what was heard has arrived."""
+    """Wait until exactly these episodes are in the queue."""
     deadline = time.monotonic() + 60
     while in_queue(user) != list(titles) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -84,7 +84,7 @@ def test_what_ends_is_followed_by_what_waits(page: Page, alice: User, feed: Feed
     page.get_by_role("link", name="Play Zero").click()
     then = page.locator("#player-then")
     expect(then).to_contain_text(ARABIC)
-    # another comes before it by the menu, and is passed over again
+    # another episode is put before it with the menu, and then skipped
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Home").click()
     choose(page, "<b>Bold</b> & Brave", "Play next")
     expect(then).to_contain_text("<b>Bold</b> & Brave")
@@ -107,7 +107,7 @@ def test_what_ends_is_followed_by_what_waits(page: Page, alice: User, feed: Feed
     page.keyboard.press("Control+z")
     expect(page.locator(".member")).to_have_count(2)
     assert in_queue(alice) == ["<b>Bold</b> & Brave", ARABIC]
-    # told to stop at the end, it does, also after a reload
+    # when set to stop at the end of an episode, it stops, also after a reload
     page.get_by_role("button", name="Speed").click()
     page.get_by_label("After the end").select_option(label="Stop")
     page.evaluate("document.getElementById('player-audio').pause()")

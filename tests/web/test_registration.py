@@ -1,4 +1,4 @@
-"""New listeners."""
+"""Registration of new listeners."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -33,7 +33,7 @@ def test_a_new_listener_is_in_at_once() -> None:
     assert visitor.get("/subscriptions").status_code == 200
     alice = User.objects.get(username="Alice")
     assert alice.check_password(PASSWORD)
-    # until the link that was sent there is opened
+    # the address is not confirmed until the link that was sent to it is opened
     assert (alice.email, alice.new_email) == ("", "alice@example.org")
 
 

@@ -1,4 +1,4 @@
-"""/search: what a listener finds, and what nobody finds of others."""
+"""/search: what a listener finds, and that nobody finds what belongs to others."""
 
 import re
 from datetime import UTC, datetime
@@ -82,7 +82,7 @@ def test_public_playlists_are_found_until_they_are_hidden(alice: User, bob: User
     assert names(find(alice, "adio", kind="playlists")) == []
     order = UpdatePlaylist(user_id=bob.pk, playlist_id=shared, is_public=False, now=datetime.now(UTC))
     dispatch(order, Origin())
-    assert names(find(alice, "radio")) == []  # though the read model does not know it yet
+    assert names(find(alice, "radio")) == []  # though the read model does not know about it yet
     bring_up_to_date()
     assert names(find(alice, "radio")) == []
     playlist(bob, name="Radio again", is_public=True)

@@ -47,7 +47,7 @@ def test_a_session_that_is_ended_is_none_at_once(alice: User) -> None:
     assert f"{PAGE}/{handle}/end" in text_of(here.get(PAGE))
     assert here.send(f"{PAGE}/{handle}/end", {})["Location"] == PAGE
     assert (is_in(here), is_in(phone)) == (True, False)
-    # whatever an open tab sends; and nothing brings the session back
+    # an open tab can send what it likes: nothing is changed, and the session stays ended
     assert phone.send("/settings/preferences", {"language": "fr"}).status_code in (302, 403)
     assert User.objects.get(pk=alice.pk).language == ""
     assert here.send(f"{PAGE}/{handle}/end", {}).status_code == 404

@@ -1,4 +1,4 @@
-"""The page for the first administrator."""
+"""The page that creates the first administrator."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor

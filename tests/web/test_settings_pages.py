@@ -1,4 +1,4 @@
-"""The pages of the settings in a browser: how they look, and what scripts add to their forms."""
+"""The settings pages in a browser: how they look, and what scripts add to their forms."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -35,7 +35,7 @@ def test_a_form_with_a_password_is_sent_once_and_shows_what_is_typed(page: Page,
     page.get_by_role("button", name="Send a link there").dblclick()
     expect(page.get_by_text("This is not your password.")).to_be_visible()
     assert len(sent) == 1
-    # and once more, when the answer is there
+    # after the answer the form can be sent again
     password.fill(PASSWORD)
     expect(password).to_have_attribute("type", "password")
     page.get_by_label("E-mail address").fill("me@example.org")

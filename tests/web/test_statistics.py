@@ -1,4 +1,4 @@
-"""/statistics: what a listener heard, for nobody else."""
+"""/statistics: what a listener heard, shown to nobody else."""
 
 import csv
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def test_it_sums_up_what_its_listener_heard_and_nobody_else(alice: User, bob: Us
         assert part in page, part
     assert "<script>alert" not in page
     assert page.count('<svg class="chart') == 3
-    # the days of a year, 30 bars, the hours of a week, a legend
+    # the days of a year, 30 bars, the hours of a week, a legend of 5
     assert page.count('<rect class="level-') == 365 + 30 + 7 * 24 + 5
     assert "Show 2" not in text_of(visitor.get("/statistics?days=30"))
     assert "Nothing heard yet" in text_of(Visitor(bob).get("/statistics"))
@@ -56,7 +56,7 @@ def test_it_sums_up_what_its_listener_heard_and_nobody_else(alice: User, bob: Us
 
 def test_what_was_finished_is_told_also_where_no_second_counts_for_it(alice: User, bob: User) -> None:
     at = (datetime.now(UTC) - DAY).replace(hour=8, minute=0, second=0, microsecond=0)
-    # at the same time on two devices: the time counts for one of them
+    # at the same time on two devices: the time counts for only one of them
     listen(alice, heard(show(1), at, 600, "Zoe’s phone"), heard(show(2), at, 600, "A desk", finished=True))
     visitor = Visitor(alice)
     assert rows_of(visitor, "/statistics/devices.csv")[1:] == [
@@ -87,5 +87,5 @@ def test_a_year_of_three_hundred_podcasts_is_light_and_in_french(alice: User) ->
     page = text_of(answer)
     assert "autres podcasts" in page
     assert "Jour par jour sur un an" in page
-    # an inline style would be refused by the content policy
+    # the content security policy would refuse an inline style
     assert " style=" not in page

@@ -1,4 +1,4 @@
-"""/subscriptions: looking through what is followed, following, unfollowing, undo."""
+"""/subscriptions: browsing the podcasts that are followed, following, unfollowing and undoing."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -131,7 +131,8 @@ def test_three_hundred_cost_no_more_queries_than_three(alice: User, monkeypatch:
         return len(asked)
 
     monkeypatch.setattr(psycopg.Cursor, "execute", counting)
-    count(LIST)  # what is read once in a process, and that the session is in use
+    # the first request reads what is read once per process, and records that the session is in use
+    count(LIST)
     few = [count(path) for path in (LIST, "/", page_of(feeds[0]))]
     follow(alice, *feeds[3:])
     assert [count(path) for path in (LIST, "/", page_of(feeds[0]))] == few
@@ -234,5 +235,5 @@ def test_the_menu_of_a_cover_has_what_can_be_done_with_it(alice: User, bob: User
     piece = text_of(visitor.get(path, headers=HTMX | {"HX-Target": "dialog"}))
     assert 'id="dialog-title"' in piece
     assert "<html" not in piece
-    # what one does not follow has none, whether it is there or not
+    # a podcast that one does not follow has no menu, whether or not it exists
     assert Visitor(bob).get(path).status_code == 404

@@ -1,4 +1,4 @@
-"""/history/…/undo: taking back one thing, or all that a device did, after a look at what changes."""
+"""/history/…/undo: undoing one change, or all changes of a device, after a preview."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ SINCE = "/history/undo-since"
 
 
 def newest(user: User) -> str:
-    """The id of the newest event."""
+    """Return the id of the newest event."""
     return log.read_history(log.stream_of(user.pk), limit=1)[0].event_id
 
 
@@ -69,7 +69,7 @@ def test_an_unfollow_is_undone_after_a_look_and_again_and_the_history_says_so(al
     assert "Undone." in page
     assert lines(page)[:2] == ["Undid: Unfollowed · Slow &amp; Steady", "Unfollowed · Slow &amp; Steady"]
     assert page.count(">undone<") == 1
-    # sent twice it is done once
+    # sent twice, it is done once
     assert "is as it was before already" in text_of(visitor.send(path, {}))
     visitor.send(undo_of(page), {})
     assert followed(alice) == []
@@ -101,7 +101,8 @@ def test_what_builds_on_it_is_listed_and_nothing_changes(alice: User) -> None:
 
 
 def afternoon(user: User) -> tuple[datetime, UUID]:
-    """A phone changes much of what was there; a desk adds to a part of it. When the afternoon began."""
+    """Let a phone change much, and a desktop add to a part of it; return when the changes began, and the
+    playlist's id."""
     feed, other = show(1, 4), show(2, 1)
     follow(user, feed, other)
     first, second, third, fourth = feed.episodes.order_by("sort_at")

@@ -1,4 +1,4 @@
-"""The level of a podcast or an episode at a glance, and changing it; and who may look at a podcast at all."""
+"""Seeing the privacy level of a podcast or an episode, and changing it; who may see a podcast at all."""
 
 import re
 
@@ -20,7 +20,7 @@ HTMX = {"HX-Request": "true", "HX-Target": "dialog"}
 
 
 def glance(visitor: Visitor, page: str) -> str:
-    """The level that a page shows."""
+    """Return the privacy level that a page shows."""
     text = text_of(visitor.get(page))
     found = re.search(
         r'class="button compact bare privacy[^>]* aria-label="([^":]+): change who sees it"', text
@@ -115,7 +115,7 @@ def test_who_does_not_follow_what_is_not_public_knows_nothing_of_it(
     follow(alice, feed)
     pages = [page_of(feed), page_of_episode(episode)]
     changes = [f"{page_of(feed)}/privacy", page_of_episode(episode).replace("?", "/privacy?")]
-    # whose titles tell as much
+    # the titles of these pages would reveal as much
     more = [f"{page_of(feed)}/older", f"{page_of(feed)}/older?item={in_path(item_name(episode))}"]
     more.append(page_of_episode(episode).replace("?", "/playlists?"))
     for page in (*pages, *changes, *more):

@@ -1,4 +1,4 @@
-"""How names, figures and times are written."""
+"""How names, numbers and times are written."""
 
 import base64
 from datetime import UTC, datetime, timedelta
