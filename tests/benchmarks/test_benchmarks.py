@@ -1,5 +1,5 @@
-"""The benchmarks of the core run on sizes that say nothing about speed. Of the others, which start whole
-servers or take half a minute, `make bench ARGS="peer retention feeds --tiny"` shows that they run."""
+"""The benchmarks of the core, run at sizes that say nothing about speed. The others start whole servers or
+take half a minute; `make bench ARGS="peer retention feeds --tiny"` shows that they run."""
 
 import re
 import subprocess
@@ -28,7 +28,7 @@ TITLES = {
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    """What a run prints; its PostgreSQL and Redis are its own."""
+    """What a run of the benchmarks prints; it uses a PostgreSQL and a Redis of its own."""
     command = (sys.executable, "-m", "benchmarks", "--tiny", *TITLES)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
@@ -64,7 +64,7 @@ def test_a_goal_says_whether_it_is_met() -> None:
 
 
 def test_ratios_are_of_rounds_and_then_the_median() -> None:
-    # the second round was disturbed, both sides of it
+    # the second round was disturbed on both sides
     assert ratio([10.0, 1.0, 12.0], [5.0, 0.5, 6.0]) == 2.0
     assert ratio([], []) is None
 

@@ -1,4 +1,4 @@
-"""What an operator learns of feeds, in words that say what is wrong and what comes next."""
+"""What an operator learns about feeds: messages that say what is wrong and what to do next."""
 
 import json
 from datetime import timedelta
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 
 def said(command: str, *arguments: str) -> str:
-    """What a command says; at its end, why it failed."""
+    """Return a command's output, followed by the reason if it failed."""
     out = StringIO()
     try:
         call_command(command, *arguments, stdout=out)

@@ -50,7 +50,7 @@ def test_what_cannot_be_merged_or_parted_is_said_in_one_line() -> None:
 
 
 def waiting() -> None:
-    """A feed that went from A to B and is back."""
+    """Record a feed that moved from A to B and back to A, so that one of the moves waits for the operator."""
     feed = read(A, ["1", "2"])
     for days, url, to in [(0, A, B), (1, B, A)]:
         moves.observe(feed.pk, fetched(url, (301, to)), None, None, NOON + days * DAY)

@@ -1,5 +1,5 @@
-"""Three instances for all end-to-end tests: one that is used, one that is killed and stopped as well, and one
-that was never used."""
+"""Three instances for all end-to-end tests: one for ordinary use, one that may also be killed and stopped,
+and one that has never been used."""
 
 import os
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 @pytest.fixture(scope="session")
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """One that waits for its set-up, with databases of its own on the servers of this test run. A test that
-    sets it up is the only one that may."""
+    """An instance that waits for its set-up, with databases of its own on this test run's servers. Only one
+    test may set it up."""
     urls = {}
     for variable in ("DATABASE_URL", "PROJECTIONS_URL", "EVENT_STORE_URL"):
         start, _, rest = os.environ[variable].partition("?")

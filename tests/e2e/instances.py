@@ -1,4 +1,4 @@
-"""Whole instances as ``make run`` starts them, on a data directory and a port of their own."""
+"""Whole instances as ``make run`` starts them, each with a data directory and a port of its own."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ SETUP_TOKEN = leaks.remember("chosen-by-the-operator")
 
 
 class Instance:
-    """A running instance; its output is kept and searched."""
+    """A running instance; its output is kept so that it can be searched."""
 
     def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
         self.home, self.arguments = home, arguments
@@ -40,7 +40,7 @@ class Instance:
         kept = {key: value for key, value in os.environ.items() if key not in OURS}
         # one web process starts faster than one for each processor
         ours = {"BALADOS_HOME": str(home), "PORT": str(self.port), "WEB_CONCURRENCY": "1"}
-        # a process less to start, and a port
+        # live connections would need one more process to start, and one more port
         ours |= {"LIVE": "off"}
         self.environment = {**kept, **ours, **environment}
         self.start()
@@ -64,28 +64,28 @@ class Instance:
         return "\n".join(self.lines)
 
     def wait_until_ready(self) -> "Instance":
-        # the last of the lines that say what to do next
+        # printed in the last of the lines that say what to do next
         eventually(lambda: "connect an app: " in self.output or self.process.poll() is not None, 120)
         assert self.process.poll() is None, self.output
         return self
 
     def set_up(self) -> None:
-        """Make the first administrator with the link that the instance printed."""
+        """Create the first administrator with the link that the instance printed."""
         link = re.search(r"/setup\?token=(\S+)", self.output)
         assert link, self.output
         Browser(self.url).sign_up("alice", PASSWORD, link[1])
 
     def processes(self, part: str) -> list[psutil.Process]:
-        """The instance's processes whose command line holds ``part``, parents first."""
+        """Return the instance's processes whose command line contains ``part``, parents first."""
         found = psutil.Process(self.process.pid).children(recursive=True)
         return [process for process in found if part in command_line(process)]
 
     def store(self) -> "psycopg.Connection[Any]":
-        """A connection to the instance's database."""
+        """Return a connection to the instance's database."""
         return psycopg.connect(postgres_url(self.home), autocommit=True)
 
     def manage(self, *arguments: str, **environment: str) -> str:
-        """The output of a management command, run as an operator would beside the instance."""
+        """Return the output of a management command, run beside the instance as an operator would."""
         command = [sys.executable, "manage.py", *arguments]
         given = {**self.environment, **environment}
         run = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=120)
@@ -93,7 +93,8 @@ class Instance:
         return run.stdout
 
     def everything(self) -> list[psutil.Process]:
-        """The supervisor and all that it has started, PostgreSQL's and the web server's children too."""
+        """Return the supervisor and all processes below it, including the children of PostgreSQL and of the
+        web server."""
         supervisor = psutil.Process(self.process.pid)
         return [supervisor, *supervisor.children(recursive=True)]
 
@@ -103,8 +104,8 @@ class Instance:
         self.wait_until_ready()
 
     def restart_killed(self) -> None:
-        """Kill the supervisor and start another at once, on the same port, while its programs still run;
-        none of those is left afterwards."""
+        """Kill the supervisor, and at once start another on the same port while the programs of the first
+        still run. Fails if any of those is left afterwards."""
         processes, killed, reader, lines = self.everything(), self.process, self._reader, self.lines
         killed.kill()
         killed.wait()
@@ -114,11 +115,12 @@ class Instance:
         self._keep(killed, reader, lines)
 
     def interrupt(self) -> None:
-        """Stop it by Ctrl-C at its terminal, which goes to the whole process group."""
+        """Stop the instance with Ctrl-C at its terminal, which signals the whole process group."""
         self.stop(lambda: os.killpg(self.process.pid, signal.SIGINT))
 
     def stop(self, ask: Callable[[], None] | None = None) -> None:
-        """In order, if it runs; no process of it is left. Fails when it ends with another code than 0."""
+        """Stop the instance in the orderly way, if it runs. Fails if its exit code is not 0 or one of its
+        processes is left."""
         if self.process.poll() is None:
             processes = self.everything()
             (ask or self.process.terminate)()
@@ -136,12 +138,12 @@ class Instance:
 def read(process: "subprocess.Popen[str]", lines: list[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        lines.append(line.rstrip())  # noqa: PERF401  others read them meanwhile
+        lines.append(line.rstrip())  # noqa: PERF401  other threads read the list meanwhile
 
 
 @contextmanager
 def running(home: Path, **environment: str) -> Iterator[Instance]:
-    """An instance from its ready line to its orderly stop."""
+    """Run an instance from its ready line to its orderly stop."""
     if "DATABASE_URL" not in environment:
         with_stores(home)
     instance = Instance(home, **environment)
@@ -152,7 +154,8 @@ def running(home: Path, **environment: str) -> Iterator[Instance]:
 
 
 def with_stores(home: Path) -> None:
-    """Spare a new home the making of a cluster and its tables, where the run of the tests has a copy."""
+    """Copy the test run's cluster into a new home, if there is one to copy, so that the instance need not
+    create a cluster and tables."""
     cluster = os.environ.get("TEST_CLUSTER")
     if cluster and not (home / "postgres").exists():
         home.mkdir(exist_ok=True)
@@ -160,7 +163,7 @@ def with_stores(home: Path) -> None:
 
 
 def eventually(true: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for something that happens in other processes. Fails when it has not after ``seconds``."""
+    """Wait until ``true()`` holds, for something that happens in other processes. Fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -168,8 +171,8 @@ def eventually(true: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives out by itself: parts of the tests run
-    at once, and what it gives to one it may give to the next before the first has taken it."""
+    """Return a port that nobody listens on, below the range from which the kernel assigns ports: tests run in
+    parallel, and the kernel may assign a port to a second test before the first has started to use it."""
     while True:
         port = random.randint(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -178,7 +181,7 @@ def free_port() -> int:
 
 
 def left_of(processes: list[psutil.Process]) -> list[str]:
-    """The command lines of those that still run after a minute."""
+    """Return the command lines of those processes that still run after a minute."""
     _, alive = psutil.wait_procs(processes, timeout=60)
     return [command_line(process) for process in alive]
 

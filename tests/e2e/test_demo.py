@@ -1,4 +1,4 @@
-"""What a newcomer tries first: the demo beside a running server, and a rebuild under it."""
+"""What a newcomer tries first: the demo against a running server, and a rebuild while it runs."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def phone(instance: Instance) -> Device:
 
 
 def device_of(instance: Instance, username: str) -> Device:
-    """A device of a new listener who has authorized an app on the pages."""
+    """Return a device of a new listener who has authorized an app on the web pages."""
     browser = Browser(instance.url)
     browser.sign_up(username, "correct horse battery staple")
     app = App(f"org.example.{username}", "Castaway")
@@ -43,7 +43,7 @@ def test_the_demo_shows_two_devices_converging(instance: Instance) -> None:
 
 
 def demo(**environment: str) -> str:
-    """What ``make demo`` prints; fails unless the devices agree."""
+    """Return what ``make demo`` prints; fails unless the devices agree."""
     kept = {key: value for key, value in os.environ.items() if key not in OURS}
     command = [sys.executable, "-m", "examples"]
     run = subprocess.run(
@@ -137,7 +137,7 @@ def live_for_a_while(device: Device) -> None:
 
 
 def everything(device: Device) -> list[bytes]:
-    """The bytes of every read, once the read models have caught up with the device's last write."""
+    """Return the bytes of every read, once the read models have caught up with the device's last write."""
     answers: list[Any] = []
 
     def read() -> bool:

@@ -23,7 +23,7 @@ WRITES_BEFORE, WRITES_AFTER = 60, 120
 
 
 class Ledger:
-    """What the clients were told. Answers are OK, refused, or unknown; only unknown ones are repeated."""
+    """What the clients were told. An answer is OK, refused or unknown; only unknown writes are repeated."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -76,7 +76,7 @@ def kill_projector(victim: Instance) -> None:
 
 
 def kill_postgres(victim: Instance) -> None:
-    """The postmaster, as a power cut would; its children notice and leave."""
+    """Kill the postmaster, as a power cut would; its children notice and exit."""
     pid = int((victim.home / "postgres" / "postmaster.pid").read_text().split()[0])
     kill(psutil.Process(pid))
 
@@ -120,7 +120,7 @@ def events_of(victim: Instance, device: Device) -> list[tuple[int, str]]:
 
 
 def read_model(device: Device) -> dict[str, int]:
-    """Every play as the API shows it, page by page."""
+    """Return the position of every play that the API shows, read page by page."""
     found: dict[str, int] = {}
     path = "/api/v1/plays?limit=100"
     while path:

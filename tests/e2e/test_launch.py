@@ -30,7 +30,7 @@ ADMINISTRATOR = (
 
 
 def refused(place: Path, **environment: str) -> str:
-    """What ``make run`` says when it does not start; it must say one line and leave nothing behind."""
+    """Return why ``make run`` does not start; fails unless that is one line and nothing is left behind."""
     run = subprocess.run(
         [sys.executable, "-m", "balados.launch"],
         cwd=launch.ROOT,
@@ -63,7 +63,7 @@ def test_a_home_in_use_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def outside() -> dict[str, str]:
-    """The environment without the servers of this test run."""
+    """Return the environment without the servers of this test run."""
     return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
@@ -141,7 +141,7 @@ def test_what_all_programs_are_forks_of_comes_back_with_them(victim: Instance) -
 
 
 def test_programs_share_the_memory_of_what_they_are_forks_of(victim: Instance) -> None:
-    """MiB, proportional: some 240 at rest. Each program by itself would take 60 to 90."""
+    """Proportional memory is about 240 MiB at rest. Each program by itself would take 60 to 90 MiB."""
     held = {process.pid: process.memory_full_info().pss / 2**20 for process in victim.everything()}
     assert sum(held.values()) < 400
     (forking,) = victim.processes("balados.preloaded")
@@ -194,7 +194,7 @@ def test_the_web_goes_on_whenever_postgres_comes_back(victim: Instance) -> None:
 
 
 def postmaster(place: Path) -> str:
-    """What PostgreSQL says about itself while it runs."""
+    """Return what PostgreSQL's pid file says while the server runs, or an empty string."""
     file = place / "postgres" / "postmaster.pid"
     return file.read_text() if file.exists() else ""
 
@@ -224,7 +224,7 @@ def servers_up(instance: Instance) -> None:
 
 @pytest.fixture(params=["sockets inside", "sockets beside"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A directory with a path short enough for sockets, and one that is too long."""
+    """A directory whose path is short enough for sockets, or one whose path is too long."""
     if request.param == "sockets beside":
         (tmp_path / ("long" * 20)).mkdir()
         yield tmp_path / ("long" * 20)
@@ -239,7 +239,7 @@ def test_a_copy_of_a_home_never_reaches_the_servers_of_the_original(place: Path)
     try:
         servers_up(original)
         before = postmaster(original.home)
-        # as it is while its servers run, with their numbers and sockets in it
+        # copied while its servers run, so their process ids and sockets are copied as well
         subprocess.run(["cp", "--archive", original.home, place / "copy"], check=True)
         beside = {**original.environment, "BALADOS_HOME": str(place / "copy")}
         command = [sys.executable, "manage.py", "db_create"]

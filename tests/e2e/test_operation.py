@@ -1,4 +1,4 @@
-"""Operation in the open: an instance of several processes, asked as Prometheus and a load balancer ask."""
+"""Monitoring an instance of several processes, queried as Prometheus and a load balancer do."""
 
 import json
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def test_whichever_process_answers_it_counts_what_all_of_them_did(watched: Insta
         } == ROUTES
 
     eventually(counted)
-    # and it stays so, asked again and again of either
+    # the figures stay the same when they are requested repeatedly, whichever process answers
     assert all(counted() for _ in range(10))
     assert figures(watched)[("balados_events_recorded_total", "PlayRecorded")] == WRITES // 2
 

@@ -1,4 +1,4 @@
-"""Podcast apps that know nothing of us, on one account of a running instance, each as strict as it is."""
+"""Podcast apps that do not know Balados, on one account of an instance, each as strict as the real one."""
 
 import html
 import random
@@ -17,7 +17,7 @@ from tests.gpodder.desktop import GPodder, RealGPodder, is_installed
 from tests.gpodder.kasts import Kasts
 from tests.gpodder.player import Episode, Heard, Player
 
-# two are spelt so that some apps take them for others
+# two are spelt so that some apps decode them to other addresses
 FEEDS = [
     "https://shows.example/a%20show.xml",
     *(f"https://shows.example/{n}.xml" for n in range(1, 4)),
@@ -34,7 +34,7 @@ STEPS = 60
 
 
 class Account:
-    """A listener with his browser, and an own app that knows our API."""
+    """A listener with a browser, and an app of our own that knows our API."""
 
     def __init__(self, instance: Instance, name: str) -> None:
         self.url, self.name = instance.url, name
@@ -44,7 +44,7 @@ class Account:
         self.own = Device(self.url, app, self.browser.authorize(app), "own")
 
     def password(self) -> str:
-        """An app password, made on its page."""
+        """Create an app password on its page, and return it."""
         answer = self.browser.submit("/apps/passwords/new", name="", request=str(uuid.uuid4()))
         found = re.search(r'<input id="password" type="text" readonly value="([^"]*)"', answer.text)
         assert found, answer.status_code
@@ -54,12 +54,12 @@ class Account:
         return kind(self.url, self.name, self.password(), device, EPISODES)
 
     def let_in(self, address: str) -> None:
-        """Open what an app opened in the browser, and say yes."""
+        """Open the address that an app opens in the browser, and authorize the app."""
         answer = self.browser.submit(address.removeprefix(self.url), decision="grant")
         assert answer.status_code in (200, 302), answer.text[:2000]
 
     def decide_held(self, device: str, decision: str) -> None:
-        """Answer the question whether so much is to be unfollowed."""
+        """Answer the question whether so many podcasts are to be unfollowed."""
         page = self.browser.session.get(urljoin(self.url, "/subscriptions"), timeout=60)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert token
@@ -71,7 +71,7 @@ class Account:
         assert answer.status_code == 200
 
     def state(self) -> tuple[set[str], dict[str, int]]:
-        """What is followed, and the positions, as our own API tells them."""
+        """Return the followed addresses, and the positions by enclosure, as our own API reports them."""
         self.own.sync()
         followed = {
             text_of(name)
@@ -83,17 +83,17 @@ class Account:
 
 
 class Life:
-    """Plays, follows and syncs of several apps in an order drawn by chance; some are offline for a while.
+    """Plays, follows and syncs of several apps in a random order; some apps are offline for a while.
 
-    Each app follows and unfollows podcasts of its own: of one that two of them change before either syncs,
-    the apps themselves keep what they like.
+    Each app follows and unfollows podcasts of its own: if two apps change the same one before either syncs,
+    each app decides for itself what it keeps.
     """
 
     def __init__(self, players: list[Player], seed: int) -> None:
         self.players = players
         self.chance = random.Random(seed)
         self.now = BEGIN
-        # by how much the clocks of the devices are wrong
+        # by how many seconds the clocks of the devices are off
         self.wrong = dict(zip(range(len(players)), (0, 3_600, -600, 0), strict=False))
         self.offline: set[int] = set()
 
@@ -120,19 +120,19 @@ class Life:
 
 
 def settle(players: list[Player]) -> None:
-    """All are online, and sync until each has had what the others had to say."""
+    """Sync every app, online or not, until each has received what the others sent."""
     for _ in range(3):
         for player in players:
             player.sync()
 
 
 def cleaned(player: Player, feeds: set[str]) -> set[str]:
-    """Addresses as an app spells them."""
+    """Return addresses as an app spells them."""
     return {player.cleaned(url) for url in feeds}
 
 
 def check_agree(account: Account, players: list[Player]) -> None:
-    """Everybody has what everybody has sent, and shows what our own API says."""
+    """Check that every app has received what all have sent, and shows what our own API reports."""
     sent = set.union(*(player.sent for player in players))
     followed, positions = account.state()
     overruled = set.union(*(player.overruled for player in players))
@@ -204,7 +204,7 @@ def test_gpodder_itself_on_two_computers_beside_a_phone(instance: Instance, tmp_
 
 
 def unfollow_nearly_all(account: Account, desk: Player, players: list[Player]) -> None:
-    """The listener is asked, and says no: nobody else loses anything, and the app gets it back."""
+    """The listener is asked and declines: nobody else loses anything, and the app gets its podcasts back."""
     before = set(desk.followed)
     for url in sorted(before)[:-4]:
         desk.unfollow(url)
@@ -217,7 +217,7 @@ def unfollow_nearly_all(account: Account, desk: Player, players: list[Player]) -
 
 
 def wiped(account: Account, players: list[Player]) -> set[Heard]:
-    """The phone loses everything that it had not sent, and is set up again."""
+    """The phone loses everything that it had not sent, and is set up again. Returns what it had sent."""
     old = players[0]
     new = AntennaPod(account.url, old.name, old.password, "phone-2", EPISODES)
     new.set_up("New phone")

@@ -1,4 +1,4 @@
-"""A deploy under load: what was let in is answered, and what was acknowledged is there afterwards."""
+"""Deploying under load: every accepted request is answered, and no acknowledged write is lost."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""What is followed is fetched: whoever follows it does not wait for that, and a lost message is no loss."""
+"""Followed feeds are fetched: following one does not wait for that, and a lost message loses nothing."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def phone() -> Device:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The messages as the worker gets them from Redis."""
+    """Start with an empty queue in Redis and no feed announced yet; at most two feeds go in one message."""
     found: list[list[str]] = []
     with redis.Redis.from_url(settings.REDIS_URL) as broker:
         broker.delete("default")
@@ -45,7 +45,7 @@ def messages() -> list[dict[str, Any]]:
 
 
 def work_off() -> list[list[str]]:
-    """Does what a worker does with what lies in the queue."""
+    """Do what a worker does with the messages in the queue; return the feeds of each message."""
     arguments = [json.loads(base64.b64decode(message["body"]))[0] for message in messages()]
     for (names,) in arguments:
         feeds.ensure(names)
@@ -80,7 +80,7 @@ def test_what_follows_nothing_new_sends_nothing(phone: Device) -> None:
 
 @pytest.mark.usefixtures("sent")
 def test_a_feed_of_which_an_episode_is_played_saved_shared_or_listed_is_fetched_too(phone: Device) -> None:
-    """Else its title in a public list would tell that somebody follows it in private."""
+    """Otherwise its title in a public list would reveal that somebody follows it in private."""
     for _ in range(2):
         phone.post("plays", play(rss_source_feed=feed(1)))
         phone.post(f"episodes/{item()}/save", {"rss_source_feed": feed(2)})

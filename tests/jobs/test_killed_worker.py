@@ -1,4 +1,4 @@
-"""The worker is killed, wherever it stands, and run again: all is as if it had run once."""
+"""The worker is killed at some point and run again: the result is the same as after a single run."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ def item(number: int) -> str:
 
 
 def half_a_life(user_id: UUID, number: int) -> None:
-    """What differs from half to half, and from user to user."""
+    """Record events that differ between the two halves and between users."""
     level = ("public", "anonymous", "private")[user_id.int % 3]
     do(
         ChangePrivacy(user_id=user_id, level=level, now=LATER),  # type: ignore[arg-type]
@@ -97,14 +97,14 @@ def play(user_id: UUID, episode: int, position: int) -> RecordPlay:
 
 @pytest.fixture
 def projecting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The projectors at work beside it."""
+    """Run the projectors while the worker runs."""
     monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
     with running(Runner()):
         yield
 
 
 def begin() -> datetime:
-    """Two halves of six lives, figures in between; returns the cutoff: the first half is old."""
+    """Record two halves of six lives, with figures in between. Return the cutoff after the first half."""
     for user_id in CAST:
         half_a_life(user_id, 0)
     wait_for_all(log.head())
@@ -121,7 +121,7 @@ def states() -> list[User]:
 
 
 def shown() -> dict[str, list[tuple[Any, ...]]]:
-    """The public tables and what is behind them, but for times and random ids."""
+    """Return the public tables and the tables behind them, except for times and random ids."""
     asked = {
         "public": 'SELECT kind, feed_key, item_key, user_id FROM "public"."public_events"',
         "activity": "SELECT user_id, kind, rss_source_feed, rss_source_item, level, happened_at IS NULL,"
@@ -140,7 +140,7 @@ def shown() -> dict[str, list[tuple[Any, ...]]]:
 
 
 def outcome() -> tuple[Any, ...]:
-    """Everything that a run decides: what is left, what it folds to, and what is shown."""
+    """Return everything that a run decides: the events left, the states they fold to, and what is shown."""
     wait_for_all(log.head())
     logs = [event_types(user_id) for user_id in CAST]
     return states(), logs, shown()
@@ -148,7 +148,7 @@ def outcome() -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def copier() -> Iterator["subprocess.Popen[str]"]:
-    """A process that makes a copy of itself for each line that it reads, and tells how that one ended."""
+    """A process that forks itself for each line that it reads, and prints how the fork ended."""
     command = [sys.executable, "-c", COPIER]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "balados.settings"}
     pipe = subprocess.PIPE
@@ -158,12 +158,12 @@ def copier() -> Iterator["subprocess.Popen[str]"]:
 
 
 def die_at(point: str, cutoff: datetime, copier: "subprocess.Popen[str]") -> None:
-    """The worker, as an operator runs it, killed at that point."""
+    """Run the worker as an operator does, and kill it at that point."""
     assert copier.stdin is not None
     assert copier.stdout is not None
     print(point, cutoff.isoformat(), file=copier.stdin, flush=True)
     assert copier.stdout.readline() == "-9\n"
-    # its session ends a moment later, and with it its lock
+    # its database session, and with it its lock, ends a moment later
     eventually(unlocked)
 
 
@@ -176,7 +176,7 @@ _once: list[tuple[Any, ...]] = []
 
 
 def run_once() -> tuple[Any, ...]:
-    """What one run that nobody disturbs leads to."""
+    """Return the outcome of one undisturbed run."""
     cutoff = begin()
     done = retention.run(cutoff, say=print, chunk=7)
     assert done.events_deleted > 30
@@ -187,7 +187,7 @@ def run_once() -> tuple[Any, ...]:
 
 @pytest.fixture
 def reference(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
-    """Made once; afterwards the stores are empty again."""
+    """The outcome of one undisturbed run. It is made once, and leaves the stores empty."""
     if not _once:
         monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
         with running(Runner()):

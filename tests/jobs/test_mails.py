@@ -1,4 +1,4 @@
-"""Mails on their way: through a real mail server, and what happens while there is none."""
+"""Sending mails through a real mail server, and what happens while there is none."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 
 class MailServer:
-    """Takes mails from who knows the password, but for those whose address it refuses."""
+    """Takes mails from whoever knows the password, except for those to an address that it refuses."""
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []
@@ -64,21 +64,21 @@ def server() -> Iterator[tuple[MailServer, Controller]]:
 
 
 def free_port() -> int:
-    """One that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def use(settings: Settings, url: str) -> None:
-    """Mails leave as they do with this EMAIL_URL."""
+    """Send mails as they are sent with this EMAIL_URL."""
     found = parse(url)
     settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = found.backend, found.host, found.port
     settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = found.user, found.password
 
 
 def counted(outcome: str) -> float:
-    """What this process has counted, sent to Redis or not."""
+    """Return how many mails had this outcome, including what this process has not yet sent to Redis."""
     counters.publish()
     return counters.totals().get(("mails", outcome), 0)
 

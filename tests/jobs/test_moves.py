@@ -1,4 +1,4 @@
-"""Listeners go along when their feed moves, as if they had followed the new address and left the old."""
+"""Listeners move along when their feed moves, as if they had followed the new address and left the old."""
 
 import io
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def followed(alice: User, now: datetime) -> UUID:
-    """Alice follows a feed, among others, since a month; it is in a collection of hers, and private."""
+    """Alice has followed a feed for a month, among others; it is in a collection of hers, and private."""
     month_ago = now - timedelta(days=30)
     do(
         ChangePrivacy(user_id=alice.pk, now=now, level="public"),
@@ -72,7 +72,7 @@ def followed(alice: User, now: datetime) -> UUID:
 
 
 def move_feed(*urls: str) -> None:
-    """The feed of the tests moves on, once or more often."""
+    """Move the test's feed to each of ``urls`` in turn."""
     feed = Feed.objects.get()
     for url in urls:
         move(feed.pk, url, "moved", timezone.now())
@@ -102,7 +102,7 @@ def test_the_new_address_is_followed_since_then_in_the_old_ones_places_and_the_o
     assert in_force(state.privacy, NEW, ITEM, "private") == ("anonymous", "item")
     added = events_of(followed)[head:]
     assert {msgspec.json.decode(row.metadata)["cause"] for row in added} == {"feed_moved"}
-    # what was heard stays where it was, and is found by the alias
+    # plays keep the old address, and are found by the alias
     assert [play.feed for play in state.plays.values()] == [OLD]
 
 
@@ -134,11 +134,11 @@ def test_it_is_done_once_and_a_rebuild_leads_to_the_same(
 
 
 class Killed(BaseException):
-    """What a test ends a run by."""
+    """Raised by a test to end a run."""
 
 
 def dying_after(commands: int) -> Callable[..., dispatcher.Outcome]:
-    """Dispatches so many commands, and then ends the run."""
+    """Return a ``dispatch`` that dispatches this many commands, and then ends the run with ``Killed``."""
     original, left = dispatcher.dispatch, iter(range(commands))
 
     def dispatch(*args: Any, **more: Any) -> dispatcher.Outcome:
@@ -287,6 +287,6 @@ def test_what_is_remembered_of_a_move_is_its_own(followed: UUID, now: datetime) 
     key = MovedKey(uuid4(), A, B, now)
     assert moves.follow(followed, key)
     do(Subscribe(user_id=followed, now=timezone.now(), feed=OLD))
-    # a device that sends the old address again and again does not start it anew each time
+    # a device that keeps sending the old address does not start the move anew each time
     assert not moves.follow(followed, key)
     assert moves.follow(followed, key._replace(since=timezone.now()))

@@ -1,4 +1,4 @@
-"""The worker: what is old goes once a checkpoint stands for it, and nothing else changes."""
+"""The worker: old events are deleted once a checkpoint replaces them, and nothing else changes."""
 
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
@@ -39,7 +39,7 @@ from tests.projections.running import running
 pytestmark = pytest.mark.usefixtures("stores")
 
 ALICE, BOB, CHARLIE = uuid4(), uuid4(), uuid4()
-# after every cutoff: a checkpoint leaves out what was unsubscribed before
+# later than every cutoff, because a checkpoint leaves out what was unsubscribed before the cutoff
 NOON = datetime(2100, 6, 1, 12, tzinfo=UTC)
 
 
@@ -47,7 +47,7 @@ YEARS_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def life(user_id: UUID) -> list[Command]:
-    """A little of everything."""
+    """Return commands of several kinds for one user."""
     return [
         ChangePrivacy(user_id=user_id, level="public", now=NOON),
         Subscribe(user_id=user_id, feed=NEWS, now=NOON),
@@ -65,7 +65,7 @@ def play(user_id: UUID, position: int, item: str = MONDAY) -> RecordPlay:
 
 
 def not_now(position: int) -> bool:
-    """In place of projectors that stand still."""
+    """Return whether all projectors have reached ``position``, without running them: they stand still."""
     return acknowledged_by_all(PROJECTORS) >= position
 
 
@@ -123,7 +123,7 @@ def test_where_projectors_stand_still_the_next_run_goes_on_trimming(monkeypatch:
 
 
 def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The projector has set a trim aside: its position goes on, and nothing is taken away."""
+    """As if the projector had set a trim aside: its position advances, but nothing is removed."""
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
     do(*life(ALICE))
     settle()
@@ -175,7 +175,7 @@ def test_the_read_models_are_the_same_after_a_run_and_after_a_rebuild_from_what_
     do(*life(ALICE), *life(BOB))
     settle()
     before = read_models()
-    # before the oldest time that anything happened: nothing is too old to be shown
+    # the cutoff is before everything that happened, so nothing is too old to be shown
     work()
     after = read_models()
     mine = ("subscriptions", "play_statuses", "saved_episodes", "user_privacy", "playlists", "collections")
@@ -207,7 +207,7 @@ def test_nothing_goes_that_a_projector_has_not_applied() -> None:
     assert events() >= before
     settle()
     done = work(wait=not_now)
-    # all have passed the checkpoint, which is no longer new
+    # by now all projectors have passed the checkpoint, which is no longer new
     assert done.events_deleted > 0
 
 
@@ -271,7 +271,7 @@ def test_of_two_at_a_time_one_works_and_the_other_says_so_and_leaves() -> None:
         assert try_lock(first, retention.LOCK)
         with pytest.raises(AlreadyRunning):
             work()
-        tasks.run_worker()  # says so, and leaves
+        tasks.run_worker()  # reports it, and returns
     work()
 
 

@@ -1,4 +1,4 @@
-"""The scheduler of a worker: what it sends is known to the workers, at its time and to their queues."""
+"""The worker's scheduler: its tasks are known to the workers, and are sent on time and to their queues."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from balados.worker import Scheduler
 
 
 class Worker:
-    """What a step of Celery's needs of one."""
+    """What a Celery boot step needs of a worker."""
 
     def __init__(self) -> None:
         self.steps: list[Any] = []
@@ -25,7 +25,7 @@ class Worker:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "list[str]":
-    """Names of tasks in the order of their sending; one is due every ten milliseconds."""
+    """Names of the tasks in the order in which they are sent; one is due every ten milliseconds."""
     names: list[str] = []
     schedule = {"often": {"task": "jobs.feeds.pump", "schedule": timedelta(milliseconds=10)}}
     monkeypatch.setitem(app.conf, "beat_schedule", schedule)

@@ -1,4 +1,4 @@
-"""Histories with an old part, and the worker over them."""
+"""Histories with an old part, and runs of the worker over them."""
 
 from datetime import datetime
 from typing import Any
@@ -22,19 +22,19 @@ SILENT = [lambda text: None][0]
 
 
 def settle() -> int:
-    """Stands in for the projectors' process: brings all to the head, and acknowledges. Returns the head."""
+    """Stand in for the projectors' process: bring all of them to the head, acknowledge it, and return it."""
     head = bring_up_to_date()
     acknowledge(dict.fromkeys(PROJECTORS, head))
     return head
 
 
 def settled(position: int) -> bool:
-    """Instead of waiting for the projectors' process."""
+    """Bring the projectors up to date instead of waiting; return whether they reached ``position``."""
     return settle() >= position
 
 
 def work(cutoff: datetime | None = None, **options: Any) -> retention.Run:
-    """One run over what was recorded before ``cutoff``: everything up to now, where none is given."""
+    """Run the worker once over what was recorded before ``cutoff``, by default over everything up to now."""
     return retention.run(cutoff or log.database_time(), **{"wait": settled, "say": SILENT, **options})
 
 
@@ -44,7 +44,7 @@ def do(*commands: Command) -> None:
 
 
 def state_of(user_id: UUID) -> User:
-    """What the store keeps of a listener, which is what the log says."""
+    """Return the state that the store keeps of a listener; fails unless it equals what the log folds to."""
     kept = dispatcher.state_of(user_id).read_whole()
     assert kept == streams.fold(log.stream_of(user_id), user_id)
     return kept

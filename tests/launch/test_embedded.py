@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A directory for embedded servers; they are stopped after the test."""
+    """A directory for embedded servers, which are stopped after the test."""
     yield tmp_path
     embedding.stop_postgres(tmp_path, "immediate")
 

@@ -1,4 +1,4 @@
-"""What an operator may set, and what is refused: every fault at once, before anything is touched."""
+"""What an operator may set, and what is refused: every fault is reported at once, before any change."""
 
 import os
 import runpy
@@ -88,7 +88,7 @@ EVERYTHING = {**NUMBERS, **WORDS, **SECRET}
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     def read(**environment: str) -> Any:
-        """The settings of this environment. Raises ``SystemExit``."""
+        """Return the settings that result from this environment. Raises ``SystemExit``."""
         with monkeypatch.context() as patch:
             for name in (*EVERYTHING, "BALADOS_HOME", "ERASURE_LEDGER"):
                 patch.delenv(name, raising=False)

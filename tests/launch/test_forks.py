@@ -1,4 +1,4 @@
-"""Programs that are forks of one process: how they begin, what they say, how they end."""
+"""Programs that are forks of one process: how they start, what they print, and how they end."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from balados.forks import Forked, Loader
 from tests.launch.test_supervisor import gone
 
 ROOT = Path(__file__).resolve().parents[2]
-# as balados/preloaded.py begins, without the two seconds of loading
+# like the start of balados/preloaded.py, without the two seconds of loading
 FORKING = """
 import socket, sys
 from balados.preloaded import Nursery, run
@@ -36,7 +36,7 @@ class Forking:
         self.loader.close()
 
     def run(self, place: Path, code: str) -> Forked:
-        """A script of that code."""
+        """Run a script with that code."""
         script = place / f"script-{len(code)}.py"
         script.write_text(code)
         return self.loader.fork(["python", str(script), "one", "two"])
@@ -78,7 +78,7 @@ def test_its_exit_code_is_told(forking: Forking, tmp_path: Path, code: str, endi
         said = output.read().decode()
     assert program.wait() == ending
     assert ("ValueError" in said) == (ending == 1)
-    program.send_signal(signal.SIGTERM)  # it has ended: nobody else is reached
+    program.send_signal(signal.SIGTERM)  # it has ended: no other process gets the signal
 
 
 def test_it_holds_nothing_of_its_parents_open(forking: Forking, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_it_holds_nothing_of_its_parents_open(forking: Forking, tmp_path: Path) 
     program = forking.run(tmp_path, "import os; print(*os.listdir('/proc/self/fd'))")
     with program.stdout as output:
         opened = {int(number) for number in output.read().split()}
-    # the listing itself is one more; a pipe of the run of the tests may be another
+    # the listing itself opens one more; another may be a pipe of the test run
     assert len(opened - {0, 1, 2}) <= 2
     sleeping.send_signal(signal.SIGTERM)
     assert (sleeping.wait(), program.wait()) == (-signal.SIGTERM, 0)

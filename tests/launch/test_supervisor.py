@@ -1,4 +1,4 @@
-"""The supervisor, run as a process of its own on small programs."""
+"""The supervisor, run as a separate process on small programs."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ KEEP_TWO = """
 
 
 class Driven:
-    """A supervisor at work and the lines that it has printed so far."""
+    """A running supervisor, and the lines that it has printed so far."""
 
     def __init__(self, body: str) -> None:
         code = DRIVER.replace("        BODY\n", body)
@@ -54,9 +54,10 @@ class Driven:
         self.unasked: list[str] = []
 
     def line(self, *words: str) -> str:
-        """The first line not yet asked for that has all these words; fails when the output ends before it.
+        """Return the first line, not returned before, that has all these words; fails if the output ends
+        first.
 
-        Programs that run side by side print in no set order.
+        Programs that run in parallel print in no fixed order.
         """
         assert self.process.stdout is not None
         for line in chain(tuple(self.unasked), self.process.stdout):

@@ -33,7 +33,7 @@ def nothing_yet(topology: str, tmp_path: Path) -> Iterator[Operator]:
 
 @pytest.fixture(scope="session")
 def templates(django_db_blocker: DjangoDbBlocker) -> Iterator[dict[str, dict[str, str]]]:
-    """Stores that were made ready once, to be copied; or those that came with the copy of a cluster."""
+    """Map each topology to URLs of ready stores to copy: made once, or part of a copied cluster."""
     ours = "TEST_CLUSTER" not in environ
     names = {each: _name() for each in TOPOLOGIES} if ours else template.READY
     made = {each: urls_on(environ["DATABASE_URL"], names[each], three=each == "three") for each in TOPOLOGIES}
@@ -59,7 +59,7 @@ def operator(nothing_yet: Operator, topology: str, templates: dict[str, dict[str
 
 @pytest.fixture(scope="session")
 def other_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A URL on a PostgreSQL of its own."""
+    """A URL on a PostgreSQL server of its own."""
     home = tmp_path_factory.mktemp("other")
     yield embedding.start_postgres(home)
     embedding.stop_postgres(home, "immediate")
@@ -67,13 +67,13 @@ def other_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def other_server(other_postgres: str) -> str:
-    """The URL of a database, which is not there yet, on a PostgreSQL of its own."""
+    """The URL of a database that does not exist yet, on a PostgreSQL server of its own."""
     return urls_on(other_postgres, _name(), three=False)["system"]
 
 
 @pytest.fixture
 def scratch_migrations(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The directory of the migrations of ``feeds``, copied to where a test may add some."""
+    """A copy of the ``feeds`` migrations, in a directory where a test may add some."""
     package = tmp_path / "scratch_migrations"
     package.mkdir()
     for file in (ROOT / "feeds" / "migrations").glob("*.py"):

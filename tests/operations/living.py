@@ -1,4 +1,4 @@
-"""This process as a Balados on an operator's stores: for what would take a second each as a command."""
+"""Let this process work on an operator's stores, because running each command would take a second."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.operations.operating import Operator
 
 
 class Life:
-    """``at(urls)``: within, Django's stores are these, and the ledger of erased accounts is in ``home``."""
+    """In the block ``at(urls)``, Django's stores are at ``urls``, and the erasure ledger is in ``home``."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
@@ -38,14 +38,14 @@ def life(
 
 @pytest.fixture
 def here(life: Life, operator: Operator) -> Iterator[Operator]:
-    """The operator's own, while the test runs."""
+    """The operator, whose stores this process uses while the test runs."""
     with life.at(operator.urls):
         yield operator
 
 
 @contextmanager
 def stores_at(urls: Mapping[str, str]) -> Iterator[None]:
-    """Within, Django's stores are these."""
+    """Point Django's connections at the stores at ``urls`` until the end of the block."""
     before = {alias: connections.settings[alias] for alias in STORES}
     try:
         _move({alias: {**before[alias], **_place(alias, url)} for alias, url in urls.items()})

@@ -1,4 +1,4 @@
-"""Places to move stores to, and a listener's writes before, during and after."""
+"""Places to move stores to, and a listener who writes before, during and after the move."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +23,12 @@ FEED = "aHR0cHM6Ly9leGFtcGxlLm9yZy9mZWVk"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-Settings = Mapping[str, Any]  # as balados.databases.store gives them
+Settings = Mapping[str, Any]  # as balados.databases.store returns them
 
 
 @contextmanager
 def override_connection(alias: str, settings: Settings) -> Iterator[None]:
-    """In this thread ``alias`` is the store at ``settings``, without a pool."""
+    """Let ``alias`` be the store at ``settings`` in this thread, without a connection pool."""
     usual = connections[alias]
     options = {key: value for key, value in settings["OPTIONS"].items() if key != "pool"}
     wanted = {**usual.settings_dict, **settings, "OPTIONS": options}
@@ -41,7 +41,7 @@ def override_connection(alias: str, settings: Settings) -> Iterator[None]:
 
 
 def write(number: int, user_id: UUID = CAST[0]) -> None:
-    """Record a play that its number tells apart."""
+    """Record a play that ``number`` identifies."""
     command = RecordPlay(
         user_id=user_id, feed=FEED, item=item(number), position=number, played=False, now=NOON
     )
@@ -49,7 +49,7 @@ def write(number: int, user_id: UUID = CAST[0]) -> None:
 
 
 def written() -> list[int]:
-    """The numbers in the log, in the order of positions."""
+    """Return the numbers of the plays in the log, ordered by position."""
     rows = log.read_all(0, 1_000_000)
     return [
         int(row.data.partition('"position": ')[2].partition(",")[0]) for row in rows if "Play" in row.type
@@ -57,7 +57,7 @@ def written() -> list[int]:
 
 
 def gaps() -> list[int]:
-    """Streams whose versions are not 1 to n."""
+    """Return the streams whose versions are not 1 to n without a gap."""
     with connections["events"].cursor() as cursor:
         cursor.execute(
             "SELECT stream FROM events.events GROUP BY stream HAVING count(*) <> max(version)"
@@ -67,9 +67,9 @@ def gaps() -> list[int]:
 
 
 class Listener(threading.Thread):
-    """Plays on and on, as a process does: at the old place, and once it was restarted at the new.
+    """Keeps recording plays as a process does: at the old place, and after a restart at the new one.
 
-    ``done`` are the numbers that were acknowledged, ``refused`` how often the answer was maintenance.
+    ``done`` holds the numbers that were acknowledged; ``refused`` counts the writes refused by maintenance.
     """
 
     def __init__(self, alias: str) -> None:
@@ -83,7 +83,7 @@ class Listener(threading.Thread):
         self._numbers = count(1)
 
     def restart(self, settings: Settings) -> None:
-        """From the next play on with the new setting."""
+        """Use the new settings from the next play on."""
         self._new = settings
 
     def stop(self) -> None:
@@ -112,7 +112,7 @@ class Listener(threading.Thread):
                 if not in_maintenance(failure):
                     raise
                 self.refused += 1
-                # what nobody could record is said again later: numbers that were refused do not come back
+                # a refused number is not sent again: later reports replace what could not be recorded
                 threading.Event().wait(0.005)
             else:
                 self.done.append(number)

@@ -1,4 +1,4 @@
-"""An operator at a shell, with stores of his own, which no other test uses."""
+"""An operator at a shell, with stores that no other test uses."""
 
 import os
 import pty
@@ -18,12 +18,12 @@ from tests import leaks
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
-# settings of the test run itself, which an operator does not have
+# settings of the test run itself, which an operator's environment does not have
 OURS = {"DJANGO_SETTINGS_MODULE", *VARIABLES.values()}
 
 
 class Operator:
-    """``urls``: of the stores, by alias. Commands run as ``manage.py`` in processes of their own."""
+    """An operator whose stores are at ``urls``, by alias. Each command runs ``manage.py`` as a process."""
 
     def __init__(self, urls: dict[str, str], home: Path, **environment: str) -> None:
         self.urls = urls
@@ -32,7 +32,8 @@ class Operator:
         self.environment |= {VARIABLES[alias]: url for alias, url in urls.items()}
 
     def run(self, *arguments: str, typed: str = "", code: int = 0, **environment: str) -> str:
-        """What a command says, stderr included; ``typed`` is piped in. Fails unless it ends with ``code``."""
+        """Return a command's output with stderr. ``typed`` is piped in. Fails unless it exits with
+        ``code``."""
         done = subprocess.run(
             self.command(*arguments),
             cwd=ROOT,
@@ -49,7 +50,7 @@ class Operator:
         return said
 
     def type(self, *arguments: str, answers: Sequence[str], code: int = 0, **environment: str) -> str:
-        """The same at a terminal: each of ``answers`` is typed once the command asks (``… to confirm: ``)."""
+        """Run a command at a terminal: each of ``answers`` is typed when it asks (``… to confirm: ``)."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             self.command(*arguments),
@@ -69,7 +70,7 @@ class Operator:
                 if select.select([ours], [], [], 0.1)[0]:
                     try:
                         read = os.read(ours, 4096)
-                    except OSError:  # the other end has gone
+                    except OSError:  # the process has closed the other end
                         break
                     if not read:
                         break
@@ -87,11 +88,11 @@ class Operator:
         return [sys.executable, "manage.py", *arguments]
 
     def connect(self, alias: str) -> psycopg.Connection[Any]:
-        """A connection of one's own to a store, in autocommit."""
+        """Return a new connection to a store, in autocommit mode."""
         return psycopg.connect(self.urls[alias], autocommit=True)
 
     def count(self, alias: str, table: str) -> int:
-        """The rows of ``schema.table``."""
+        """Return the number of rows in ``schema.table``."""
         with self.connect(alias) as connection:
             statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*table.split(".")))
             row = connection.execute(statement).fetchone()
@@ -99,14 +100,14 @@ class Operator:
         return int(row[0])
 
     def schemas(self, alias: str) -> set[str]:
-        """The schemas of the store's database that are not PostgreSQL's own."""
+        """Return the schemas of the store's database, without PostgreSQL's own."""
         with self.connect(alias) as connection:
             found = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
         return {name for (name,) in found if not re.match("pg_|information_schema", name)}
 
 
 def urls_on(base: str, name: str, *, three: bool) -> dict[str, str]:
-    """URLs of stores called ``name`` on the server of the URL ``base``, in one database or in three."""
+    """Return URLs of stores called ``name``, in one database or in three, on the server of ``base``."""
     suffixes = {"system": "", "projections": "_projections", "events": "_events"}
     return {
         alias: re.sub(r"/[a-z0-9_]+(?=\?|$)", f"/{name}{suffix if three else ''}", base, count=1)
@@ -115,7 +116,7 @@ def urls_on(base: str, name: str, *, three: bool) -> dict[str, str]:
 
 
 def drop(urls: dict[str, str]) -> None:
-    """Drop the databases of ``urls``, whoever is connected to them."""
+    """Drop the databases of ``urls``, even if somebody is connected to them."""
     for url in set(urls.values()):
         params = psycopg.conninfo.conninfo_to_dict(url)
         name = str(params["dbname"])

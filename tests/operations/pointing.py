@@ -1,4 +1,4 @@
-"""Stores that are not those of the test run, for what runs in the test's own process."""
+"""Stores other than those of the test run, for code that runs in the test's own process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ UNION ALL SELECT schemaname, 'sequence', sequencename, '', '', '', '', '' FROM p
 
 @contextmanager
 def elsewhere(*, three: bool) -> Iterator[list[str]]:
-    """All aliases lead to databases that do not exist yet, until the end of the block; yields their names."""
+    """Point all aliases at databases that do not exist yet, within the block; yield the databases' names."""
     urls = urls_on(environ["DATABASE_URL"], f"balados_{uuid4().hex[:8]}", three=three)
     names = {alias: str(psycopg.conninfo.conninfo_to_dict(url)["dbname"]) for alias, url in urls.items()}
     usual = {alias: connections[alias].settings_dict["NAME"] for alias in STORES}
@@ -49,7 +49,7 @@ def elsewhere(*, three: bool) -> Iterator[list[str]]:
 
 
 def catalog(alias: str) -> Catalog:
-    """Everything that a store's database holds, by schema."""
+    """Return everything that a store's database contains, by schema."""
     found: dict[str, set[tuple[str, ...]]] = {}
     with connections[alias].cursor() as cursor:
         cursor.execute(CATALOG)

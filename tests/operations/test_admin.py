@@ -1,5 +1,5 @@
-"""The administration of people, of the log and of the machine: what it tells, what it keeps to itself, and
-what it asks before."""
+"""The administration of people, of the log and of the machine: what it shows, what it hides, and what it asks
+before it acts."""
 
 import re
 from collections.abc import Iterator
@@ -33,13 +33,13 @@ NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 
 @pytest.fixture
 def olivia() -> Client:
-    """The operator at her browser."""
+    """The operator, logged in with a browser."""
     return logged_in(OperatorFactory.create())
 
 
 @contextmanager
 def queries() -> Iterator[list[int]]:
-    """Counts those that Django knows of in the stores of accounts and of read models."""
+    """Yield a list that receives, at the end of the block, the number of queries that Django made."""
     with (
         CaptureQueriesContext(connections["system"]) as system,
         CaptureQueriesContext(connections["projections"]) as projections,
@@ -60,7 +60,7 @@ def test_the_first_page_is_grouped_by_what_people_do_and_tells_how_the_machine_i
     places = [page.index(f">{group}</h2>") for group in ("People", "Access", "The machine")]
     assert places == sorted(places)
     assert "Axes" not in page
-    # none of these runs beside the tests
+    # none of these programs runs during the tests
     assert "collections" in page.partition("Not running: ")[2].partition(".")[0]
     assert "Does not answer." in page
     assert page.count("PostgreSQL 1") == 3

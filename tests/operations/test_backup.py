@@ -1,4 +1,4 @@
-"""What is in a backup, what is taken for one, and what a restore makes of it."""
+"""What a backup contains, what counts as a backup, and what a restore does with it."""
 
 import json
 import os
@@ -53,13 +53,13 @@ KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
-    """Where backups are kept."""
+    """The directory in which backups are kept."""
     return tmp_path / "backups"
 
 
 @pytest.fixture
 def empty_place(operator: Operator, topology: str) -> Iterator[dict[str, str]]:
-    """URLs of databases that are not there yet, on the same server."""
+    """URLs of databases that do not exist yet, on the same server."""
     urls = urls_on(os.environ["DATABASE_URL"], f"balados_{uuid4().hex[:8]}", three=topology == "three")
     yield urls
     drop(urls)
@@ -98,7 +98,7 @@ def refused(*arguments: str, code: int = 1) -> str:
 
 
 def lose(*aliases: str) -> None:
-    """As a disk would: nothing is left of these stores."""
+    """Drop these stores' schemas, as if their disk had been lost."""
     for alias in aliases:
         connections[alias].close()
         connections[alias].close_pool()  # type: ignore[attr-defined]
@@ -147,7 +147,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     before = document(phone.post("plays", play(1), Idempotency_Key=KEY))
     old = phone.sync()["cursor"]
     back_up(shelf)
-    for number in (2, 3):  # lost
+    for number in (2, 3):  # these will be lost
         given = phone.post("plays", play(number))["Balados-Position"]
     lost = phone.sync()["cursor"]
     settle()
@@ -163,7 +163,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     again = phone.post("plays", play(1), Idempotency_Key=KEY)
     assert document(again) == before
     assert event_types(phone.user_id).count("PlayRecorded") == 1
-    for number in (4, 5, 6):  # the versions of what was lost are given out again
+    for number in (4, 5, 6):  # the versions of the lost events are used again
         written = tablet.post("plays", play(number))
         assert int(written["Balados-Position"]) > int(given) + 1_000_000
     for cursor in (old, lost):
@@ -267,7 +267,7 @@ def test_who_was_erased_after_the_backup_stays_erased_whatever_is_lost(
             back_up(shelf, store="erasures")
             shutil.rmtree(life.home)
             lose("events", "system")
-            monkeypatch.chdir(next(shelf.glob("events-*")))  # its neighbours are found from there as well
+            monkeypatch.chdir(next(shelf.glob("events-*")))  # its neighbours are found from there, too
             said = bring_back(Path("."), store="events")
             said = bring_back(shelf, store="system")
         assert "1 of 1 accounts known to be erased were in it, and are erased again" in said
@@ -284,7 +284,7 @@ def test_sessions_half_an_erasure_and_accounts_that_came_later_are_not_brought_b
 ) -> None:
     alice = listener()
     alice.post("plays", play())
-    tombstone_stream(alice.user_id)  # and killed
+    tombstone_stream(alice.user_id)  # the erasure is killed here
     stolen = "INSERT INTO system.sessions (session_key, session_data, expire_date, device)"
     rows("system", f"{stolen} VALUES ('stolen', 'x', now() + '1 day', '') RETURNING 1")
     back_up(shelf)
@@ -352,7 +352,7 @@ def test_what_cannot_be_restored_is_refused_and_nothing_is_touched(
     manifest.write_text(json.dumps(newer))
     assert "of version 99 or newer" in refused("store_restore", "--store", "events", "--from", str(shelf))
     manifest.write_text(own)
-    called("maintenance", "on", "--store", "system")  # what follows writes there, too
+    called("maintenance", "on", "--store", "system")  # the restore writes to that store as well
     assert "in maintenance" in refused("store_restore", "--store", "events", "--from", str(shelf))
     called("maintenance", "off", "--store", "system")
     assert rows("events", "SELECT to_regclass('events.events')") == [(None,)]
@@ -392,7 +392,7 @@ def test_what_was_closed_when_it_was_copied_is_open_when_it_is_restored(
     bring_back(shelf)
     assert_open(phone)
 
-    with here.connect("events") as connection:  # as a copy of the new place of a move is
+    with here.connect("events") as connection:  # as in a copy of a move's new place
         stores.write_note(connection, "events", stores.Note("filling"))
         assert "was being filled" in refused("store_restore", "--store", "all", "--in-place")
         stores.write_note(connection, "events", None)
@@ -547,7 +547,7 @@ def test_the_ledger_is_in_the_store_and_in_the_file_and_each_is_topped_up(
         opened.write("0123456789abcdef")  # cut short by a crash
     ledger.record({digest_of(second)})
     ledger.record({digest_of(second)})
-    tombstone_stream(third)  # by a program without a ledger
+    tombstone_stream(third)  # erased by a program without a ledger
     ledger.top_up()
     everybody = {digest_of(user) for user in (first, second, third)}
     assert ledger.read(file) == ledger.recorded() == everybody

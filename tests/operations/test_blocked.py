@@ -1,5 +1,5 @@
-"""Django's own commands that know nothing of three stores: refused to people, there for test runners; or they
-ask which store is meant."""
+"""Django's own commands, which do not know of the three stores: they are refused to people but available to
+test runners, or they ask which store is meant."""
 
 import pytest
 from django.core.management import call_command, execute_from_command_line

@@ -1,4 +1,4 @@
-"""What an operator can cause ends in a line that says what to do; what is our fault keeps its traceback."""
+"""An operator's error ends in one line that says what to do; an error of ours keeps its traceback."""
 
 import errno
 import io
@@ -60,7 +60,7 @@ def test_every_kind_of_trouble_comes_with_what_to_do() -> None:
 
 def test_new_code_on_older_tables_and_a_log_that_is_full_are_no_tracebacks() -> None:
     assert "db_migrate" in str(ended(errors.UndefinedColumn('column "x" does not exist')))
-    # as where no partition takes a row: a constraint that is violated has a name
+    # PostgreSQL raises this if no partition takes a row; a violated constraint would be named
     assert "next_partition.sql" in str(ended(errors.CheckViolation('no partition of relation "events"')))
 
 

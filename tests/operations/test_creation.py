@@ -1,4 +1,4 @@
-"""Creating the stores, as an operator does on his first day, and again on any other."""
+"""Creating the stores, as operators do on their first day, and repeating it on any other."""
 
 import threading
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ from tests.operations.pointing import elsewhere
 
 @pytest.fixture
 def nowhere(topology: str, django_db_setup: None, django_db_blocker: Any) -> Iterator[list[str]]:
-    """This process's stores lead to databases that do not exist; their names."""
+    """Names of databases that do not exist, to which this process's stores lead."""
     with django_db_blocker.unblock(), elsewhere(three=topology == "three") as names:
         yield names
 
 
 @pytest.fixture
 def plain_role(nowhere: list[str], server: "psycopg.Connection[Any]") -> Iterator[str]:
-    """The stores are reached as a role that may log in, and nothing else."""
+    """The name of a role that may only log in; the stores are reached as this role."""
     role = f"plain_{nowhere[0]}"
     server.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
     usual = {alias: connections[alias].settings_dict["USER"] for alias in SCHEMAS}
@@ -47,7 +47,7 @@ def plain_role(nowhere: list[str], server: "psycopg.Connection[Any]") -> Iterato
 
 @pytest.fixture
 def server() -> Iterator["psycopg.Connection[Any]"]:
-    """The administrator of the server at a psql prompt."""
+    """A connection of the server's administrator, as at a psql prompt."""
     params = psycopg.conninfo.conninfo_to_dict(environ["DATABASE_URL"])
     with psycopg.connect(**{**params, "dbname": "postgres"}, autocommit=True) as connection:  # type: ignore[arg-type]
         yield connection
@@ -67,7 +67,7 @@ def test_db_create_makes_every_database_and_schema_and_may_be_repeated(
 
 @pytest.fixture
 def old_server(nowhere: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for PostgreSQL 14: every connection says that it is one."""
+    """Let every connection say that the server is PostgreSQL 14."""
     monkeypatch.setattr(psycopg.ConnectionInfo, "server_version", property(lambda _: 140_011))
 
 

@@ -1,4 +1,4 @@
-"""Programs with roles of their own: each does its work, and the database refuses whatever else it tries."""
+"""Programs with database roles of their own: each does its work, and the database refuses all else."""
 
 from collections.abc import Iterator
 from io import StringIO
@@ -38,7 +38,7 @@ from web import readiness
 
 __all__ = ["life"]  # a fixture
 
-# what each program must not: in the store of this name
+# what each program must not do: the store, and the statement that must be refused
 FORBIDDEN = {
     "web": [
         ("events", "DELETE FROM events.events"),
@@ -79,14 +79,14 @@ FORBIDDEN_TO_ALL = [
 
 @pytest.fixture
 def roles(operator: Operator, life: Life) -> Iterator[dict[str, str]]:
-    """A role for each program, with what it needs."""
+    """A role for each program, with the privileges that it needs; maps programs to role names."""
     name = psycopg.conninfo.conninfo_to_dict(operator.urls["system"])["dbname"]
     made = {program: f"{name}_{program}" for program in PROGRAMS}
     with operator.connect("system") as server:
         for role in made.values():
             server.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
     with life.at(operator.urls):
-        with operator.connect("events") as restored:  # pg_restore leaves them to everybody
+        with operator.connect("events") as restored:  # pg_restore leaves them executable by all
             restored.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA events TO PUBLIC")
         granted = [f"--grant={program}={role}" for program, role in made.items()]
         call_command("db_create", *granted, stdout=StringIO())
@@ -115,12 +115,12 @@ def test_each_program_is_refused_what_is_not_its_work(operator: Operator, roles:
 
 
 def brought(position: int) -> bool:
-    """Instead of waiting for the projectors' process."""
+    """Bring the projectors up to date instead of waiting; return whether they reached ``position``."""
     return bring_up_to_date() >= position
 
 
 def fetch_a_feed(settings: Settings) -> None:
-    """With so many episodes that they take a temporary table."""
+    """Fetch a feed with so many episodes that they go through a temporary table."""
     with Origin() as origin, allowed(settings, origin):
         origin.on("/feed", answer(show(*range(60))))
         follow(origin, "/feed")
@@ -149,7 +149,7 @@ def test_each_program_does_its_work(
         fetch_a_feed(settings)
         erasure.begin(bob.pk, timezone.now())
         erasure.complete(bob.pk, erase_history)
-    with life.at(operator.urls):  # makes the tables of read models anew
+    with life.at(operator.urls):  # recreates the tables of the read models
         call_command("reset_projections", stdout=StringIO())
     with life.at(urls_of(operator, roles["web"])):
         assert len(phone.get("plays").json()["play_statuses"]) == 1  # type: ignore[attr-defined]

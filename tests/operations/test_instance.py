@@ -1,4 +1,4 @@
-"""Stores of different instances are never used together, and no empty one is made beside those in use."""
+"""Stores of different instances are never used together, and no empty one is created beside those in use."""
 
 import io
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ three = pytest.mark.parametrize("topology", ["three"], indirect=True)
 
 @contextmanager
 def another_id(alias: str) -> Iterator[None]:
-    """In the block the store has the id of another instance."""
+    """Give the store the id of another instance until the end of the block."""
     with stores.connect(alias) as connection:
         id_ = instance.read(connection, alias)
         assert id_ is not None
@@ -55,7 +55,7 @@ def leave(alias: str) -> None:
 
 @pytest.fixture
 def used(operator: Operator, django_db_blocker: Any) -> Iterator[Operator]:
-    """Stores with an account and what it did."""
+    """Stores that contain an account and its events."""
     with django_db_blocker.unblock(), stores_at(operator.urls):
         UserFactory.create(username="alice", id=ALICE)
         do(Subscribe(user_id=ALICE, feed=FEED, now=NOON))
@@ -64,7 +64,7 @@ def used(operator: Operator, django_db_blocker: Any) -> Iterator[Operator]:
 
 
 def elsewhere(operator: Operator, alias: str) -> dict[str, str]:
-    """The same URLs, but for one that leads to a database that does not exist."""
+    """Return the operator's URLs, but with that of ``alias`` leading to a database that does not exist."""
     return operator.urls | {alias: operator.urls[alias].replace("/balados_", "/balados_typo_")}
 
 
@@ -93,7 +93,7 @@ def test_it_is_made_where_the_operator_says_that_what_was_in_it_is_to_go(
     settings.DEBUG, settings.BALADOS_HOME = True, tmp_path
     monkeypatch.setattr("sys.stdin", io.StringIO("DELETE ALL EVENTS\n"))
     urls = elsewhere(used, "events")
-    used.urls["events"] = urls["events"]  # to be dropped
+    used.urls["events"] = urls["events"]  # so that the fixture drops it
     with stores_at(urls):
         call_command("db_reset", "--events", stdout=io.StringIO())
         call_command("db_init", verbosity=0)

@@ -1,4 +1,4 @@
-"""While a store is closed to writes nobody writes there, everybody reads, and nobody loses anything."""
+"""While a store is closed to writes, nobody can write to it, everybody can read it, and nobody loses data."""
 
 import logging
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_every_table_of_a_closed_store_refuses_every_write_and_those_of_the_othe
 
 
 def answer(connection: Connection, write: str, table: sql.Identifier) -> str | None:
-    """The SQLSTATE with which a write is refused, if it is."""
+    """Return the SQLSTATE with which a write is refused, or None if it is not refused."""
     try:
         connection.execute(sql.SQL(write).format(table))
     except psycopg.Error as failure:
@@ -111,7 +111,7 @@ def test_it_waits_for_the_transactions_at_work_and_no_later_one_begins() -> None
     writer = SlowWriter(log.stream_of(ALICE), 0, plays(1))
     with pytest.raises(Blocked, match=r"a slow writer \(pid"):
         close("events", patience=0.0)
-    # nothing was changed: others write on
+    # nothing was changed: others can still write
     write(2)
     writer.commit()
     close("events")
@@ -255,7 +255,7 @@ def test_projectors_wait_while_the_read_models_are_closed_and_set_nothing_aside(
         eventually(lambda: len(runner.positions()) == len(PROJECTORS))
         close("projections")
         write(1)
-        eventually(lambda: not runner.positions())  # it has dropped everything, and tries again
+        eventually(lambda: not runner.positions())  # it has released everything, and tries again
         reopen("projections")
         eventually(lambda: list(runner.positions().values()) == [log.head()] * len(PROJECTORS))
     with connect("projections") as connection:
@@ -333,7 +333,7 @@ def test_a_store_whose_restore_has_not_ended_is_not_closed_and_still_says_so() -
         with pytest.raises(CommandError, match="restore of the events store has not ended"):
             say("on")
         assert [is_closed(alias) for alias in SCHEMAS] == [False, False, False]
-        # and triggers that came along with what is restored are switched off without a word of it
+        # disabling triggers that the restore brought along is not reported
         maintenance.enable(connection, "events", Note("maintenance"))
         write_note(connection, "events", None)
         assert "nothing says why" in say("status", "--store", "events")
@@ -377,7 +377,7 @@ def test_stores_that_were_closed_before_one_that_cannot_be_are_open_again(
         patch.setattr(maintenance, "enable", enable_two)
         with pytest.raises(CommandError, match="somebody writes"):
             say("on")
-    # as it was: one had been closed before
+    # every store is as before: the system store had been closed already
     assert {alias: is_closed(alias) for alias in SCHEMAS} == {
         "system": True,
         "events": False,

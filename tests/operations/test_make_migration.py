@@ -1,4 +1,4 @@
-"""make_migration: into a package of the test's own, never into the source tree."""
+"""The make_migration command, which here writes to a package of the test's own, never to the source tree."""
 
 import ast
 import importlib
@@ -87,7 +87,7 @@ def test_a_column_that_existing_rows_cannot_have_is_refused(
 
 
 def forget(package: Path, field: str) -> None:
-    """As if the model had this field since today."""
+    """Remove a field from the first migration, as if it had only just been added to the model."""
     first = package / "0001_categories.py"
     tree = ast.parse(first.read_text())
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""Migrations, there and back, on stores of their own; beside each other, beside readers, and killed."""
+"""Migrating forwards and backwards on separate stores: concurrently, while others read, and after a kill."""
 
 import io
 import signal
@@ -30,7 +30,7 @@ from tests.operations.operating import ROOT, Operator
 from tests.operations.pointing import catalog, elsewhere, tables
 from web import readiness
 
-FIRST = ("feeds", max((ROOT / "feeds" / "migrations").glob("0*.py")).stem)  # the newest of the program
+FIRST = ("feeds", max((ROOT / "feeds" / "migrations").glob("0*.py")).stem)  # the program's newest migration
 COLOURS = f"""
 from django.db import migrations
 class Migration(migrations.Migration):
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
 
 @pytest.fixture
 def fresh(topology: str, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Stores of this process that have their databases and schemas, and no table."""
+    """Stores of this process that have their databases and schemas, but no tables."""
     with django_db_blocker.unblock(), elsewhere(three=topology == "three"):
         stores.create()
         yield
@@ -49,7 +49,7 @@ def fresh(topology: str, django_db_setup: None, django_db_blocker: Any) -> Itera
 
 @pytest.fixture
 def pending(fresh: None, scratch_migrations: Path, settings: Settings) -> None:
-    """A migration of ``system.categories`` that waits 0.05 s for the table, twice."""
+    """A pending migration of ``system.categories`` that waits 0.05 s for the table, and tries twice."""
     migrate("system", to=FIRST)
     (scratch_migrations / "0900_colours.py").write_text(COLOURS)
     settings.MIGRATION_LOCK_TIMEOUT = 0.05
@@ -72,14 +72,14 @@ def back_to_nothing(alias: str) -> None:
 
 @contextmanager
 def reader(table: str) -> Iterator[psycopg.Connection[Any]]:
-    """Somebody who looks at a table of the system store, and stays in the transaction."""
+    """Read a table of the system store, and leave the transaction open until the end of the block."""
     with psycopg.connect(**parameters("system"), application_name="a long reader") as connection:
         connection.execute(f"SELECT FROM {table}")
         yield connection
         connection.rollback()
 
 
-# --- there and back
+# --- forwards and backwards
 
 
 def test_migrations_go_there_and_back_each_store_in_its_own_schemas(fresh: None, topology: str) -> None:
@@ -127,7 +127,7 @@ def test_what_is_pending_or_of_a_newer_version_is_said_and_nothing_is_written(
     assert "feeds 9999_from_the_future is applied, and unknown to this version" in capsys.readouterr().out
     capsys.readouterr()
     migrate("system")
-    # an older version on newer tables: it works, and is told
+    # an older version works on newer tables, and reports them
     assert "feeds 9999_from_the_future is applied, and unknown to this version" in capsys.readouterr().out
     call_command("system_migrate", check=True)
     assert readiness._store("system") == readiness.OK
@@ -159,10 +159,10 @@ def test_a_database_that_is_not_there_is_said_at_once(
     said = r'(?s)database "balados_\w+" does not exist.*db_create'
     with django_db_blocker.unblock(), elsewhere(three=False), pytest.raises(CommandError, match=said):
         call_command(command)
-    assert caplog.text == ""  # no pool went on trying
+    assert caplog.text == ""  # no connection pool kept trying
 
 
-# --- back again
+# --- backwards
 
 
 @one
@@ -220,7 +220,7 @@ def test_what_is_not_to_be_gone_to_is_refused(command: str, to: tuple[str, str],
     call_command("db_migrate", check=True)
 
 
-# --- beside readers
+# --- while others read
 
 
 @one
@@ -229,7 +229,7 @@ def test_a_migration_gives_up_on_a_table_in_use_with_nothing_done(pending: None)
     with reader("system.categories"):
         with pytest.raises(NotMigrated, match=r"feeds 0900_colours did not get "):
             migrate("system", to=("feeds", "0900_colours"))
-        # who comes now need not queue
+        # later readers need not queue
         with reader("system.categories"):
             pass
     assert catalog("system") == before
@@ -267,7 +267,7 @@ def test_an_index_is_made_outside_of_a_transaction_and_what_fails_there_says_so(
         migrate("system", to=("feeds", "0902_index"))
 
 
-# --- beside each other, and killed
+# --- concurrently, and killed
 
 
 @one
@@ -326,9 +326,9 @@ def test_two_migrators_at_once_and_a_third_for_one_store_do_not_disturb_each_oth
 
 @three
 def test_what_a_killed_migrator_leaves_the_next_one_finishes(nothing_yet: Operator) -> None:
-    """A migration and the note that it was applied are one transaction: Django writes the note afterwards."""
+    """A migration and its record are one transaction here; Django itself writes the record afterwards."""
     nothing_yet.run("db_create")
-    # every table of accounts 0001 is made, and the note is written
+    # killed when every table of accounts 0001 has been made and its record has been written
     environment = {"BALADOS_FAILPOINT": "migrating:15"}
     nothing_yet.run("db_migrate", code=-signal.SIGKILL, **environment)
     with nothing_yet.connect("system") as connection:

@@ -1,4 +1,4 @@
-"""The scripts of docs/sql: a log in partitions records, refuses and reads as one table does."""
+"""The scripts of docs/sql: a partitioned log records, refuses and reads like a log in one table."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from tests.operations.operating import Operator
 __all__ = ["here", "life"]  # fixtures
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "docs" / "sql"
-# what a program does that ran before the change as well as after it
+# the code of a program that runs both before and after the change
 PROGRAM = """
 import json, sys
 from uuid import UUID
@@ -44,7 +44,7 @@ for line in sys.stdin:
 
 
 class Program:
-    """A process that appends to one stream, and says at which position."""
+    """A process that appends to one stream and reports the positions."""
 
     def __init__(self, operator: Operator) -> None:
         self.process = subprocess.Popen(
@@ -100,7 +100,7 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
         before, indexes = rows_of(connection), indexes_of_the_log(connection)
         psql(operator, "partition_events.sql", bound=100)
         assert rows_of(connection) == before
-        # but for the one key that no partitioned table can have
+        # all indexes remain, except for the one key that no partitioned table can have
         assert indexes - indexes_of_the_log(connection) == {"events_stream_version"}
         assert program.append(3, 10) == 4
         assert program.append(3, 11) is None
@@ -144,7 +144,7 @@ def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Opera
         waiting.start()
         while not eye.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()[0][0]:
             assert waiting.is_alive()
-        # the reader of the log sees who may still fill the gap
+        # whoever reads the log sees which writers may still fill the gap
         assert len(eye.execute(database.SQL["inflight_writers"]).fetchall()) == 2
         slow.execute("COMMIT")
         waiting.join(60)
@@ -196,7 +196,7 @@ def test_a_log_in_partitions_is_restored_and_goes_on_beyond_the_leap(
     call_command("store_restore", "--store", "events", "--in-place", stdout=StringIO())  # as after a kill
     position = int(phone.post("plays", play(3))["Balados-Position"])
     assert position > administration.RESTORE_GAP
-    # of one stream, in versions that nobody else has
+    # all in one stream, and no version is used twice
     stream = log.stream_of(phone.user_id)
     assert [row.version for row in log.read_stream(stream)] == [1, 2, 3]
     assert log.append(stream, 2, plays(4, 5), log.Origin()) is None

@@ -1,4 +1,4 @@
-"""Resets: nothing goes without the words for it, nor under a running program; no number comes twice."""
+"""Resets: nothing is deleted without the exact phrase or under a running program; no number is used twice."""
 
 import io
 import json
@@ -52,14 +52,14 @@ def connection(stores: None) -> Iterator[Connection]:
 
 @pytest.fixture
 def allowed(settings: Settings, stores: None) -> None:
-    """An instance for development, so that a phrase is enough."""
+    """A development instance, where a phrase is enough to confirm."""
     settings.DEBUG = True
 
 
 @pytest.fixture
 def answered(stores: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """``answered(what, *lines)``: db_reset with these lines piped in; what it says."""
-    # threads of earlier tests may still be connected
+    """Return ``answered(what, *lines)``, which pipes these lines into db_reset and returns its output."""
+    # background threads of earlier tests may still be connected
     stopped.forget()
     for alias in SCHEMAS:
         with psycopg.connect(**parameters(alias), autocommit=True) as ending:
@@ -75,7 +75,7 @@ def answered(stores: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
 
 
 def log_dump() -> list[tuple[Any, ...]]:
-    """Everything in the events store, but for how far projectors say that they are."""
+    """Return all rows of the events store, except for the projectors' acknowledgements."""
     rows: list[tuple[Any, ...]] = []
     with connections["events"].cursor() as cursor:
         for table in ("streams", "events", "snapshots", "commands"):
@@ -91,7 +91,7 @@ def act(user_id: Any, number: int = 1) -> int:
     return dispatch(command, Origin()).position
 
 
-# -- what is asked
+# -- confirmation
 
 
 @pytest.mark.usefixtures("stores")
@@ -215,7 +215,7 @@ def test_a_running_projector_fills_what_was_made_anew_and_its_acknowledgement_is
     with running(Runner()):
         eventually(lambda: retention.acknowledged_by_all(PROJECTORS) == 20)
         rebuilding.recreate_tables([PROJECTORS["subscriptions"]])
-        # killed here: the projector starts from the first event by itself
+        # the rebuild is killed here: the projector then starts from the first event by itself
         eventually(lambda: len(dump(connection)["subscriptions"]) == 20)
         record(subscribed(BOB))
         eventually(lambda: retention.acknowledged_by_all(PROJECTORS) == 21)
@@ -293,7 +293,7 @@ def test_the_log_and_the_read_models_go_and_their_numbers_go_on(
     assert not any(dump(connection).values())
     assert log.head() > head
     assert log.epoch() != epoch
-    # what the old state would call a repeat is recorded
+    # a command that would repeat something in the old state is recorded
     outcome = dispatch(Subscribe(user_id=BOB, feed=feed(), now=timezone.now()), Origin())
     assert outcome.events
     assert act(ALICE, 2) > head

@@ -1,4 +1,4 @@
-"""A disk that is full: PostgreSQL answers, and takes no writes."""
+"""A full disk: PostgreSQL still answers, but takes no writes."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Leave no byte free."""
+    """Fill the disk to the last byte, and return the file that does so."""
     rest = disk / "rest"
     found = os.statvfs(disk)
     rest.write_bytes(bytes(found.f_bavail * found.f_frsize))

@@ -1,4 +1,5 @@
-"""Reference data and the demonstration: up, up again, and down; what is somebody else's is not touched."""
+"""Reference data and the demonstration: adding them, adding them again, and removing them, without touching
+the data of others."""
 
 import io
 import re
@@ -182,7 +183,8 @@ def test_interrupted_it_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < events() < whole
     forget()
     made(NOW + timedelta(hours=5))
-    # a command each; the first subscription makes the default collection as well
+    # one event for each command, and one per listener for the default collection: the first subscription
+    # makes it
     assert events() == whole + len(LISTENERS)
 
 
@@ -203,7 +205,7 @@ def test_taken_down_nothing_of_it_is_left_and_it_can_come_again(bob: User) -> No
 
 
 def test_an_id_that_only_the_ledger_knows_to_be_erased_is_not_used_again() -> None:
-    """The tombstones go with the log; a restore would erase again whom the ledger names."""
+    """The tombstones go with the log, and a restore would erase every account in the ledger again."""
     gone = next(demo._ids("demo-ana"))
     ledger.record({digest_of(gone)})
     list(demo.up(NOW, print))

@@ -1,5 +1,5 @@
-"""A store moves to a database of its own while people write: nothing is lost, nothing doubled, and what goes
-wrong leaves the old place as it was."""
+"""Moving a store to a database of its own while people write: nothing is lost or doubled, and a failure
+leaves the old place as it was."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def _open_afterwards(stores: None) -> Iterator[None]:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """Of a database that does not exist yet, on the server of the stores."""
+    """The URL of a database that does not exist yet, on the server of the stores."""
     found = urls_on(os.environ["DATABASE_URL"], f"balados_{uuid4().hex[:8]}", three=False)
     yield found["system"]
     drop(found)
@@ -80,7 +80,7 @@ def move(alias: str, there: Settings) -> split.MoveResult:
 
 
 def status(alias: str, there: Settings | None = None) -> tuple[str, bool]:
-    """What is said of a store, and whether it takes writes."""
+    """Return the state that the store's note gives, and whether the store takes writes."""
     statements = {
         "events": "DELETE FROM events.commands WHERE false",
         "system": "DELETE FROM system.used_tokens WHERE false",
@@ -113,7 +113,7 @@ def reopen(alias: str, answer: str = "REOPEN") -> None:
 
 
 def silent(text: str) -> None:
-    """Nobody listens."""
+    """Ignore ``text``: nobody listens."""
 
 
 def not_confirmed(phrase: str) -> None:
@@ -126,7 +126,7 @@ def forget() -> None:
 
 
 def record_there(there: Settings, number: int) -> list[int]:
-    """A play at the new place; the numbers in the log there."""
+    """Record a play at the new place, and return the numbers in the log there."""
     with override_connection("events", there):
         forget()
         write(number)
@@ -161,7 +161,7 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(elsewher
         assert gaps() == []
         positions = [row.position for row in log.read_all(0, 1_000_000)]
         assert positions == list(range(positions[0], positions[0] + len(positions)))
-        # the projectors go on from where they are
+        # the projectors continue from their positions
         settle()
         live = read_models()
         rebuild(list(PROJECTORS.values()))
@@ -181,7 +181,7 @@ def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> N
     live = read_models()
     there = elsewhere("projections")
     with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
-        # what a killed rebuild left moves with them, and is made anew there
+        # what a killed rebuild has left is moved as well, and is recreated at the new place
         shadows.create(connection, "users.subscriptions")
         try:
             moved = move("projections", there)
@@ -228,7 +228,7 @@ def test_accounts_move_and_their_numbers_go_on(url: str, elsewhere: Elsewhere) -
     assert len(set(numbers)) == 4
     with pytest.raises(Exception, match="was moved to"):
         UserFactory.create(username="bob")
-    with pytest.raises(Refused, match="in use"):  # a second store in the new place of another
+    with pytest.raises(Refused, match="in use"):  # by another store
         move("events", elsewhere("events"))
 
 
@@ -244,7 +244,7 @@ def test_it_moves_to_another_server_at_a_terminal_and_the_old_place_is_dropped(
     was = operator.urls["events"]
     arguments = ["store_split", "--store", "events", "--drop-source", "--from", was]
     with life.at(operator.urls):
-        if topology == "three":  # and a log in partitions, which is told as one table
+        if topology == "three":  # also with a partitioned log, reported as one table
             psql(operator, "partition_events.sql", bound=10_000)
             with operator.connect("events") as old:
                 old.execute("ANALYZE")
@@ -330,12 +330,12 @@ def test_what_is_dropped_is_ours_alone_and_a_drop_that_was_killed_or_done_by_han
             left = owner.execute("SELECT to_regclass('public.podcast_popularity'), to_regnamespace('users')")
             assert left.fetchone() == (None, None)
             assert status("projections") == ARRIVED
-            with pytest.raises(Refused, match="nothing is dropped"):  # another empty place tells nothing
+            with pytest.raises(Refused, match="nothing is dropped"):  # another empty place proves nothing
                 split.drop_source("projections", {**old, "dbname": "postgres"}, say=silent, confirm=silent)
             drop_source(not_confirmed)
             assert status("projections") == UNTOUCHED
     with override_connection("projections", there):
-        # the tables gone by hand
+        # the tables were dropped by hand
         with psycopg.connect(**parameters("projections"), autocommit=True) as new:
             write_note(new, "projections", arrived)
         drop_source(not_confirmed)
@@ -424,7 +424,7 @@ def test_whatever_ends_the_copy_the_old_place_opens_again_and_the_repeat_starts_
         assert status("events") == UNTOUCHED, trouble
         assert status("events", there)[0] == "filling"
         write(number)
-    # what the tries left there is ours, and made anew
+    # what these attempts left at the new place is ours, and is recreated
     assert move("events", there).tables["events.events"].rows == len(written())
     assert record_there(there, 5) == [0, 1, 2, 3, 4, 5]
 
@@ -464,7 +464,7 @@ def test_a_store_that_is_being_moved_is_not_opened_by_hand_and_is_closed_whole_a
                     with pytest.raises(CommandError) as failure:
                         call_command("maintenance", "off", "--store", "events", stdout=StringIO())
                     told.append(str(failure.value))
-        if point == "arrived":  # its triggers are lost
+        if point == "arrived":  # the old place loses its triggers
             with psycopg.connect(**parameters("events"), autocommit=True) as connection:
                 connection.execute("ALTER TABLE events.events DISABLE TRIGGER ALL")
 
@@ -507,7 +507,7 @@ def test_killed_anywhere_it_is_open_or_closed_and_the_repeat_goes_on_or_it_is_op
         assert status("events") == UNTOUCHED
         assert status("events", there) == ("filling", False)
         write(number)
-    # what was left at the new place is made anew
+    # what was left at the new place is recreated
     killed_at("arrived", go)
     with pytest.raises(psycopg.OperationalError, match="is being moved to database balados_"):
         write(5)
@@ -548,7 +548,7 @@ def test_a_new_place_that_does_not_say_what_it_is_is_neither_dropped_nor_used_ag
     with pytest.raises(Refused):
         move("events", there)
     assert status("events") == ("moving", False)
-    # nor one whose old place was opened again by hand, and took writes
+    # nor is one whose old place was opened again by hand and took writes
     with psycopg.connect(**parameters("events"), autocommit=True) as old:
         maintenance.disable(old, "events")
     with psycopg.connect(**parameters("events", there), autocommit=True) as new:

@@ -1,4 +1,4 @@
-"""What an operator is told about the stores, and what the figures rest on."""
+"""What an operator is told about the stores, and what the figures are based on."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def told() -> Any:
 
 
 def record(days_ago: float, number: int = 1) -> None:
-    """Events as they were recorded so many days ago."""
+    """Insert ``number`` events as if they had been recorded ``days_ago`` days ago."""
     with connections["events"].cursor() as cursor:
         cursor.execute(
             "INSERT INTO events.events (stream, version, type, schema, data, metadata, recorded_at)"
@@ -48,7 +48,7 @@ def test_it_tells_of_every_store_and_of_what_is_in_it() -> None:
     settle()
     for alias in ("events", "projections"):
         with connections[alias].cursor() as cursor:
-            # or the server adds the inserted rows to those that ANALYZE found
+            # otherwise the server adds the inserted rows to those that ANALYZE has counted
             cursor.execute("SELECT pg_stat_force_next_flush()")
             cursor.execute("ANALYZE")
     report = told()
@@ -151,7 +151,7 @@ def test_of_slow_queries_no_value_is_told() -> None:
 def test_slow_queries_are_those_of_the_store_and_no_statement_that_may_hold_a_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # the embedded server has no such extension: a table of the same columns in its place
+    # the embedded server lacks this extension: a table with the same columns replaces it
     monkeypatch.setattr(status, "STATEMENTS", "SELECT 'pg_temp'")
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
         connection.execute(

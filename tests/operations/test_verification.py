@@ -1,4 +1,4 @@
-"""verify finds every kind of damage, names no value, and has nothing to say about a busy instance."""
+"""verify finds every kind of damage, shows no value, and reports nothing about a busy instance."""
 
 import io
 import json
@@ -41,7 +41,7 @@ from tests.projections.running import running
 TABLES = [
     table for projector in PROJECTORS.values() for table in projector.tables if table not in projector.queues
 ]
-# the column that somebody changed
+# the assignment that damages each table: one column and its new value
 CHANGED = {
     "users.subscriptions": "subscribed_at = '2001-01-01Z'",
     "users.play_statuses": "position = position + 1",
@@ -85,7 +85,7 @@ def connection(stores: None) -> Iterator[Connection]:
 
 @pytest.fixture
 def history(alice: User) -> User:
-    """Something in every table, figures that changed included."""
+    """Fill every table, and include figures that changed."""
     App().grant(alice)
     device = Device(alice.pk)
     live(device, feed(7), (item(71), item(72)))
@@ -113,10 +113,10 @@ def verified() -> Report:
 
 
 def damage_log(statement: str, *values: Any) -> None:
-    """As nothing of ours would: with the triggers off."""
+    """Run a statement with the triggers off, as no program of ours would."""
     with connections["events"].cursor() as cursor:
         cursor.execute("BEGIN")
-        # not by ALTER TABLE: ENABLE TRIGGER ALL would close a store that was in maintenance before
+        # not with ALTER TABLE: ENABLE TRIGGER ALL would close a store that had been in maintenance before
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute(statement, values)
         cursor.execute("COMMIT")
@@ -218,7 +218,7 @@ def test_rows_that_are_not_the_same_are_named_in_every_table(history: User, conn
 @pytest.mark.topology
 def test_rows_that_are_missing_are_named_in_every_table(history: User, connection: Connection) -> None:
     for table in TABLES:
-        if table != "users.activity":  # which is what public rows are found by
+        if table != "users.activity":  # public rows are found by this table
             connection.execute(f"DELETE FROM {table}")
     report = verified()
     assert set(report.rows) == {*TABLES} - {"users.activity"}
@@ -343,7 +343,7 @@ def test_dead_letters_and_acknowledgements_that_lie_are_told(history: User, conn
     ]
 
 
-# -- by itself and beside others
+# -- by itself, and concurrently
 
 
 def test_what_a_killed_one_left_goes_with_the_next(history: User, connection: Connection) -> None:
@@ -381,7 +381,7 @@ def test_for_programs_it_prints_an_object_alone() -> None:
     assert json.loads(said("--json"))["clean"] is True
 
 
-# -- what commands are decided on
+# -- what commands are decided on: the snapshots
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``python -m tests.soak [--seed N] [--listeners N] [--minutes N]``: the soak, and what it found."""
+"""``python -m tests.soak [--seed N] [--listeners N] [--minutes N]``: run the soak and print what it found."""
 
 import argparse
 import dataclasses

@@ -1,4 +1,4 @@
-"""What listeners do, on whichever device is at hand: on one that is offline, or by a request of its own."""
+"""What listeners do on a device: in its own memory if it is offline, or else by a request for each action."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -12,12 +12,12 @@ from tests.soak.world import Episode, Show, url_safe
 
 MOST_LISTS = 3
 COLORS = ("#aabbcc", "#001122", None)
-# of a list that another device deleted, an episode that it took out, a feed that it left
+# refusals because another device has deleted the list, taken out the episode, or left the feed
 GONE = (404, 422)
 
 
 class Doing(NamedTuple):
-    """``online``: by a request. ``shows`` are the listener's to choose from, the favourite ones first."""
+    """``online``: the action is a request. ``shows`` are the listener's choices, favourites first."""
 
     device: Device
     online: bool
@@ -38,7 +38,7 @@ class Doing(NamedTuple):
         return "/".join(("/api/v1", *parts))
 
     def known(self, topic: str) -> list[Json]:
-        """What this device shows of a topic."""
+        """Return the entries of a topic that this device shows."""
         entries = self.device.memory.of(topic).values()
         return [entry for entry in entries if seen(ENTRIES[topic], entry) is not None]
 
@@ -73,7 +73,7 @@ def listen(doing: Doing) -> None:
 
 
 def hear_of(doing: Doing) -> None:
-    """Be somewhere in an episode, whatever was heard of it."""
+    """Report a random position in an episode, whatever was heard of it."""
     feed, item = doing.episode()
     play: Json = {"rss_source_feed": feed, "rss_source_item": item}
     play |= {"position": doing.rng.randrange(LENGTH), "played": doing.rng.random() < 0.3}
@@ -103,14 +103,14 @@ def unsave(doing: Doing) -> None:
 
 
 def share(doing: Doing) -> None:
-    """No state, so there is nothing to remember offline."""
+    """Share an episode, if online: a share has no state, so there is nothing to remember offline."""
     if doing.online:
         feed, item = doing.episode()
         doing.device.ask("POST", doing.path("episodes", url_safe(item), "share"), {"rss_source_feed": feed})
 
 
 def remove(doing: Doing) -> None:
-    """Seldom: a feed out of the history for good. Devices that did not hear of it may tell of it again."""
+    """Rarely, remove a feed from the history for good. Devices that do not know of it may report it again."""
     followed = doing.known("subscriptions")
     if followed and doing.online and doing.rng.random() < 0.1:
         feed = doing.rng.choice(followed)["rss_source_feed"]
@@ -119,12 +119,12 @@ def remove(doing: Doing) -> None:
 
 
 class ListKind(NamedTuple):
-    """What playlists of episodes and collections of feeds have in common, and what not."""
+    """What playlists of episodes and collections of feeds have in common, and how they differ."""
 
     topic: str
     inside: str
     name: str
-    # what to put in, as a sync names it
+    # chooses what to add, named as in a sync
     choose: Callable[[Doing], Json | None]
 
 
@@ -143,7 +143,7 @@ COLLECTIONS = ListKind("collections", "feeds", "rss_source_feed", _followed)
 
 
 def _lists(doing: Doing, of: ListKind) -> list[Json]:
-    """Those that a listener changes."""
+    """Return the lists that a listener may change, which leaves out the default collection."""
     return [entry for entry in doing.known(of.topic) if not entry.get("is_default")]
 
 
@@ -222,7 +222,7 @@ CHANGES: Mapping[Change, int] = {put_in: 8, take_out: 3, reorder: 2, rename: 2, 
 
 
 def arrange(doing: Doing, of: ListKind) -> None:
-    """Something with a list: the first ones are made, then one is changed."""
+    """Do something with a list: at first create some, later change one."""
     lists = _lists(doing, of)
     if not lists or (len(lists) < MOST_LISTS and doing.rng.random() < 0.2):
         return create(doing, of)
@@ -231,7 +231,7 @@ def arrange(doing: Doing, of: ListKind) -> None:
 
 
 def set_privacy(doing: Doing, level: str | None, feed: str | None = None, item: str | None = None) -> None:
-    """``level`` is None to take a setting back."""
+    """Set a privacy level, or take a setting back if ``level`` is None."""
     if not doing.online:
         names = {"rss_source_feed": feed, "rss_source_item": item}
         doing.device.act("privacy_settings", {"privacy": level, "updated_at": doing.at(), **names})

@@ -17,22 +17,22 @@ from tests.soak.memory import Json, Shown, scope, shown
 
 SCHEMAS = ("system", "events", "users", "public")
 PODCASTS = ("system.feeds", "system.feed_aliases")
-# drawn anew by every rebuild
+# every rebuild draws these anew
 RANDOM = ["id", "public_id"]
-# how far a projector has come says nothing about rows
+# tables about the operation of projectors and migrations, which say nothing about rows
 OPERATION = ("projector_positions", "dead_letters", "django_migrations")
-# what is in it depends on when the worker took from it
+# its rows depend on when the worker took some out
 WORKED_OFF = "users.popularity_due"
 SHOWN_FAULTS = 3
 # seconds
 LIVE_WITHIN = 10
 REBUILDS = 3
-# Seconds of a podcast are rounded; where two play at once, a break of a minute belongs to what is around it.
+# Seconds of a podcast are rounded. Where two play at once, a break of a minute counts for what is around it.
 ROUNDED, BREAKS = 5, 0.2
 RETENTION = timedelta(days=45)
-# psycopg's word for a batch whose session PostgreSQL has ended. A projector that a busy machine holds up for
-# 3 s, or whose transaction a jump of the clock has met, is ended so on purpose, says it in words of its own,
-# and goes on from its position.
+# psycopg's message about a batch whose session PostgreSQL has ended. A projector that a busy machine delays
+# by 3 s, or whose transaction meets a jump of the clock, is ended like this on purpose; it logs a message of
+# its own, and continues from its position.
 ENDED_BY_POSTGRESQL = "psycopg error ignored terminating <psycopg.Pipeline [BAD]"
 
 Connection = psycopg.Connection[Any]
@@ -62,7 +62,7 @@ def nothing_set_aside(instance: Instance) -> Iterator[str]:
 
 
 def views_agree(listener: Listener) -> Iterator[str]:
-    """Every device's screen, a new device's, and the read models: three ways to the same view."""
+    """Yield the differences between every device's screen, a new device's screen and the read models."""
     newcomer = type(listener.devices[0])(listener.devices[0].wire, listener.devices[0].clock)
     newcomer.sync()
     stands = newcomer.view()
@@ -75,7 +75,7 @@ def views_agree(listener: Listener) -> Iterator[str]:
 
 
 def _live_agrees(live: LiveDevice, stands: list[Shown]) -> Iterator[str]:
-    """What a live connection has told, once the last of it has come."""
+    """Yield the faults on the screen of a device on a live connection, once the last changes have arrived."""
     with contextlib.suppress(AssertionError):
         eventually(lambda: not list(_differences("", live.device.view(), stands)), LIVE_WITHIN)
     live.stop()
@@ -85,11 +85,11 @@ def _live_agrees(live: LiveDevice, stands: list[Shown]) -> Iterator[str]:
 
 
 class Hours(NamedTuple):
-    """What listeners heard, what the statistics say of it, and how wrong the rules may be; in hours."""
+    """The hours that listeners heard and the statistics count, and how wrong the rules may be (``error``)."""
 
     heard: float = 0.0
     counted: float = 0.0
-    error: Counter[str] = Counter()  # by what explains it
+    error: Counter[str] = Counter()  # seconds by cause
 
     def plus(self, other: "Hours") -> "Hours":
         return Hours(self.heard + other.heard, self.counted + other.counted, self.error + other.error)
@@ -101,7 +101,8 @@ class Hours(NamedTuple):
 
 
 def statistics_agree(listener: Listener, now: datetime) -> tuple[Hours, list[str]]:
-    """What the statistics say of a listener against what was heard, by podcast and in all."""
+    """Compare the statistics of a listener with what was heard, by podcast and in total. Return the hours and
+    the faults."""
     sums, counted = listener.ears.sums(), _counted(listener, now)
     faults = []
     for feed in sums.heard.keys() | counted.keys():
@@ -116,7 +117,7 @@ def statistics_agree(listener: Listener, now: datetime) -> tuple[Hours, list[str
 
 
 def _counted(listener: Listener, now: datetime) -> Counter[str]:
-    """Seconds by podcast, of two years: the clocks of some devices are behind by one."""
+    """Return the seconds counted by podcast over two years, as some devices' clocks are a year behind."""
     listened = {one.episode.feed for one in listener.ears.told} - listener.ears.removed
     found: Counter[str] = Counter()
     for last in (now.date(), now.date() - timedelta(days=366)):
@@ -133,7 +134,7 @@ def _wrong_count(listener: Listener, of: str, heard: float, counted: float, allo
 
 
 def read(get: Callable[[str], Json]) -> list[Shown]:
-    """What the read models show, in the words of a sync."""
+    """Return what the read models show, in the shape of a sync."""
     found: dict[str, list[Json]] = {
         "subscriptions": _pages(get, "/api/v1/subscriptions?limit=100", "subscriptions"),
         "play_statuses": _pages(get, "/api/v1/plays?limit=100", "play_statuses"),
@@ -144,7 +145,7 @@ def read(get: Callable[[str], Json]) -> list[Shown]:
         listed = _pages(get, f"/api/v1/{topic}?limit=100", topic)
         paths = [f"/api/v1/{topic}/{entry['id']}?limit=100" for entry in listed]
         found[topic] = [{**get(path)[one], inside: _pages(get, path, inside)} for path in paths]
-    # a default collection holds what is followed: a sync leaves that to the subscriptions
+    # a default collection holds every followed feed, which a sync reports only as subscriptions
     for entry in found["collections"]:
         if entry["is_default"]:
             entry["feeds"] = []
@@ -172,14 +173,14 @@ def _differences(whose: str, view: list[Shown], stands: list[Shown]) -> Iterator
 
 
 def rebuild_equals_live(instance: Instance) -> Iterator[str]:
-    """The read tables before and after a rebuild from what retention has left of the events."""
+    """Compare the read tables before and after a rebuild from the events that retention has left."""
     for _ in range(REBUILDS):
         settle(instance)
         head, live = read_tables(instance)
         instance.manage("rebuild_projections")
         settle(instance)
         now, rebuilt = read_tables(instance)
-        if now == head:  # else the worker has recorded something between the two
+        if now == head:  # otherwise the worker has recorded something in between
             break
     else:
         yield "the log never came to rest"
@@ -192,13 +193,13 @@ def rebuild_equals_live(instance: Instance) -> Iterator[str]:
 
 
 def read_tables(instance: Instance) -> tuple[int, Mapping[str, Rows]]:
-    """The head of the log, and every read table as text, without what is random."""
+    """Return the head of the log, and the rows of every read table as text, without random columns."""
     with instance.store() as store, store.transaction():
         store.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         head = store.execute("SELECT coalesce(max(position), 0) FROM events.events").fetchone()
         names = [name for name in _tables(store, ("users", "public")) if name != WORKED_OFF]
         tables = {name: _rows(store, *name.split(".")) for name in names}
-        # which public row is whose: by what the row says
+        # ids are random, so the contents of the rows show which public row is whose
         tables["users.activity, and what is shown of it"] = Counter(
             text
             for (text,) in store.execute(
@@ -226,7 +227,7 @@ def _rows(store: Connection, schema: str, table: str) -> Rows:
 
 
 def nothing_private_is_public(instance: Instance, listeners: list[Listener]) -> Iterator[str]:
-    """The public tables against what every listener's own settings allow."""
+    """Compare the public tables with what every listener's own settings allow."""
     levels = {one.account.user_id: Levels(one) for one in listeners if not one.erased}
     words = people.never_public(listeners)
     with instance.store() as store:
@@ -243,7 +244,7 @@ def nothing_private_is_public(instance: Instance, listeners: list[Listener]) -> 
 
 
 class Levels:
-    """What a listener's settings say, by the view of a device."""
+    """A listener's privacy settings and subscriptions, as a device shows them."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
@@ -253,7 +254,7 @@ class Levels:
         self.subscriptions = memory.of("subscriptions")
 
     def of(self, feed: str, item: str | None) -> str:
-        """The most specific decides; the default is private."""
+        """Return the level in force: the most specific setting decides, and the default is private."""
         scopes = (scope(feed, item), scope(feed, None), scope(None, None))
         return next((self._by_scope[one] for one in scopes if one in self._by_scope), "private")
 
@@ -271,18 +272,18 @@ def _unallowed(rows: list[Any], levels: Mapping[str, Levels]) -> Iterator[str]:
             yield f"a {kind} of {levels[user_id].listener.account.username} is public, and should be {level}"
     for (kind, feed, item), count in anonymous.items():
         allowed = sum(one.of(feed, item) == "anonymous" for one in levels.values())
-        if kind != "share" and count > allowed:  # of shares each counts
+        if kind != "share" and count > allowed:  # every share counts
             yield f"{count} anonymous rows of {kind} {feed} {item}, of {allowed} listeners"
 
 
 def _missing(rows: list[Any], levels: Mapping[str, Levels], oldest: datetime) -> Iterator[str]:
-    """What should be public, and is not: who follows a feed openly is seen to."""
+    """Yield what should be public and is not: the subscriptions of those who follow a feed openly."""
     there = {(feed, user_id) for kind, feed, _, _, user_id in rows if kind == "subscribe"}
     for user_id, one in levels.items():
         for feed, entry in one.subscriptions.items():
             if feed == one.listener.paid.feed or one.of(feed, None) != "public":
                 continue
-            if not any(shown("subscriptions", [entry])):  # followed no more
+            if not any(shown("subscriptions", [entry])):  # no longer followed
                 continue
             recent = datetime.fromisoformat(entry["subscribed_at"]) > oldest
             if recent and (feed, user_id) not in there:
@@ -290,7 +291,7 @@ def _missing(rows: list[Any], levels: Mapping[str, Levels], oldest: datetime) ->
 
 
 def _oldest_shown(store: Connection) -> datetime:
-    """What happened after this has not been trimmed."""
+    """Return the time before which the public history has been trimmed."""
     row = store.execute(
         "SELECT coalesce(max((data ->> 'before')::timestamptz), '-infinity') FROM events.events"
         " WHERE type = 'PublicHistoryTrimmed'"
@@ -301,19 +302,20 @@ def _oldest_shown(store: Connection) -> datetime:
 
 
 def _too_few(store: Connection, rows: list[Any]) -> Iterator[str]:
-    """Figures of which too few anonymous listeners are the whole."""
+    """Yield the figures that are based only on too few anonymous listeners."""
     named = Counter(feed for _, feed, _, _, user_id in rows if user_id is not None)
     anonymous = Counter(feed for _, feed, _, _, user_id in rows if user_id is None)
     for feed, score in store.execute("SELECT rss_source_feed, score FROM public.podcast_popularity"):
-        # fewer rows than three are of fewer than three listeners
+        # fewer than three rows come from fewer than three listeners
         if not named[feed] and 0 < anonymous[feed] < 3:
             yield f"{feed} has a score of {score}, from {anonymous[feed]} anonymous rows"
 
 
 def removed_is_gone(instance: Instance, listeners: list[Listener]) -> Iterator[str]:
-    """Nothing of it in any table, nor in what the programs printed.
+    """Yield what is left of removed podcasts and erased accounts in any table.
 
-    What is known of public podcasts names no listener, and goes when nobody has wanted it for 90 days.
+    The tables of public podcasts are left out: they name no listener, and a podcast leaves them when nobody
+    has wanted it for 90 days.
     """
     words = [word for one in listeners for show in one.regretted for word in world.words(show)]
     erased = [one for one in listeners if one.erased]
@@ -329,7 +331,7 @@ def removed_is_gone(instance: Instance, listeners: list[Listener]) -> Iterator[s
 
 
 def _texts(store: Connection, name: str) -> Iterator[str]:
-    """Every row as text, bytes included."""
+    """Yield every row as text, with the contents of binary columns."""
     schema, table = name.split(".")
     columns = store.execute(
         "SELECT column_name FROM information_schema.columns"
@@ -346,7 +348,7 @@ def _texts(store: Connection, name: str) -> Iterator[str]:
 
 
 def logs_are_clean(instance: Instance, listeners: list[Listener]) -> Iterator[str]:
-    """No failure, no token, and nothing that tells what anybody hears."""
+    """Yield failures, tokens, and anything that reveals what a listener hears, found in the log output."""
     output = instance.output
     for sign in ("Traceback", " error ", " ERROR ", "eyJ"):
         lines = [line for line in instance.lines if sign in line and ENDED_BY_POSTGRESQL not in line]
@@ -358,7 +360,8 @@ def logs_are_clean(instance: Instance, listeners: list[Listener]) -> Iterator[st
 
 
 def old_events_are_gone(instance: Instance, now: datetime) -> Iterator[str]:
-    """What is older than the retention, and is neither a checkpoint's nor the last of its stream."""
+    """Yield a fault if there are events older than the retention that are neither checkpoints nor the last of
+    their stream."""
     with instance.store() as store:
         row = store.execute(
             "SELECT count(*) FROM events.events old JOIN events.streams ON streams.id = old.stream"

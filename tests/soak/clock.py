@@ -1,4 +1,4 @@
-"""The clock of a soak: the wall clock of every process of an instance, moved by hand."""
+"""The clock of a soak: the wall clock of all processes of an instance, which the soak can move."""
 
 import mmap
 import shutil
@@ -14,7 +14,7 @@ MISSING = "time cannot pass: that needs Linux and a C compiler (Debian: apt-get 
 
 
 class Clock:
-    """The time, where nobody moves it."""
+    """The real time, which nobody moves."""
 
     environment: dict[str, str] = {}
 
@@ -26,9 +26,9 @@ class Clock:
 
 
 class MovingClock(Clock):
-    """Programs started with ``environment`` keep this clock's time, from one instant to the next.
+    """A clock that can be moved; programs started with ``environment`` follow it at once.
 
-    ``directory`` must be open to whatever user runs them.
+    ``directory`` must be accessible to every user that runs them.
     """
 
     def __init__(self, directory: Path) -> None:

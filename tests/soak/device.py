@@ -1,7 +1,7 @@
 """A device of a listener: its memory, what it did offline, its clock, and its place in the server's log.
 
-It knows the server by its public API alone. What it does online it asks the server to do, and hears of it
-with the next sync; what it does offline it does to its own memory, and tells with the next sync.
+It knows the server only by its public API. What it does online it requests from the server, and learns of
+with the next sync; what it does offline it does to its own memory, and sends with the next sync.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Device:
-    """``error`` is how much its clock is off. ``queues_plays``: what was played offline it tells place by
-    place later, and not as a sync does, the newest alone."""
+    """A device whose clock is off by ``error``. With ``queues_plays``, it later sends every position played
+    offline one by one, instead of only the newest with a sync."""
 
     def __init__(
         self, wire: Wire, clock: Clock, error: timedelta = timedelta(), *, queues_plays: bool = False
@@ -35,34 +35,34 @@ class Device:
         self.queues_plays = queues_plays
         self.position = ""
         self._unsent: Json = {}
-        # plays to be sent one by one; and of those that a sync tells, what it will have told
+        # plays to be sent one by one; and, by item, what the next sync will have reported
         self.later: list[tuple[Json, Told]] = []
         self.unsynced: dict[str, Told] = {}
         self.forget()
 
     def forget(self) -> None:
-        """The app is installed anew: nothing is left."""
+        """Forget everything, as if the app had been installed anew."""
         self.memory, self.cursor = Memory(), None
         self._unsent = {topic: [] for topic in ENTRIES}
         self.later, self.unsynced = [], {}
 
     def now(self) -> datetime:
-        """By its own clock."""
+        """Return the time by the device's own clock."""
         return self.clock.now() + self.error
 
     def act(self, topic: str, entry: Json) -> None:
-        """Something done here, whether the server can be reached or not."""
+        """Do something on the device, whether or not the server can be reached."""
         self.memory.remember(topic, entry)
         self._unsent[topic].append(entry)
 
     def ask(self, method: str, path: str, body: Json | None = None, *, allow: Container[int] = ()) -> Answer:
-        """A write by its own request; ``allow`` are the refusals that may come of it."""
+        """Write with a request of its own; ``allow`` holds the error statuses that may be answered."""
         answer = self.wire.send(method, path, body, allow=allow, key=str(uuid4()))
         self._seen(answer)
         return answer
 
     def tell(self, told: Iterable[Told], method: str, path: str, body: Json) -> Answer:
-        """Ask for what says that these were told."""
+        """Send a request that reports these positions, and note in each when it was sent and answered."""
         sent = time.monotonic()
         answer = self.ask(method, path, body)
         for one in told:
@@ -70,14 +70,14 @@ class Device:
         return answer
 
     def read(self, path: str) -> Json:
-        """A read that shows what this device has written."""
+        """Read something that includes what this device has written."""
         return self.wire.send("GET", path, position=self.position).body
 
     def sync(self, *, everything: bool = False, answer_lost: bool = False) -> None:
-        """Tell what was done, hear what the others did. A lost answer leaves the device as it was."""
+        """Send what was done, and receive what the others did. A lost answer leaves the device as it was."""
         self._send_plays()
         told = self._unsent
-        if everything:  # the memory has the last action of each key alone
+        if everything:  # the memory holds only each key's last action
             told = {topic: [*told[topic], *entries] for topic, entries in self.memory.everything().items()}
         sent = time.monotonic()
         answer = self.wire.send("POST", "/api/v1/sync", {"cursor": self.cursor, **told}, key=str(uuid4()))
@@ -103,7 +103,7 @@ class Device:
         if told["full"]:
             self.memory = Memory()
         for conflict in told["conflicts"]:
-            # beside what is new: the server may have known better for long
+            # conflicts come beside what is new, as the server may have known better for a long time
             self.memory.remember(KINDS[conflict["type"]], conflict["server"])
         for topic, entries in told["data"].items():
             self.memory.remember(topic, *entries)
@@ -113,5 +113,5 @@ class Device:
         self.position = answer.position or self.position
 
 
-# what conflicts call the topics
+# conflicts' names for the topics
 KINDS = {topic.kind: plural for plural, topic in ENTRIES.items()}

@@ -1,4 +1,4 @@
-"""Listeners and their days: what they do, how they guard it, and when their devices are out of reach."""
+"""Listeners and their days: what they do, how they guard their privacy, when their devices are offline."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tests.soak.wire import Account, Ledger, Wire, send
 from tests.soak.world import Show
 
 LEVELS = ("public", "anonymous", "private")
-# how much devices' clocks are off, most of them not at all
+# by how much devices' clocks are off; most are exact
 ERRORS = (
     *[timedelta()] * 6,
     timedelta(seconds=40),
@@ -24,21 +24,22 @@ ERRORS = (
     timedelta(days=365),
 )
 ACTIONS_A_DAY = range(10, 40)
-# a device, to take another
+# probability that a device is put down and another is taken
 PUTS_DOWN = 0.4
-# of a device that was online yesterday
+# probability for a device that was online yesterday
 GOES_OFFLINE = 0.25
 FOR_DAYS = range(1, 4)
-# a request's answer that does not come, and the same request again
+# probability that the answer to a request is lost, after which the same request is sent again
 ANSWER_LOST = 0.05
 INSTALLED_ANEW = 0.01
 SENDS_EVERYTHING = 0.03
 
 
 class Habit(NamedTuple):
-    """``level``: of the account, from the first day on; None leaves it at the instance's default.
+    """``level`` is the account's privacy from the first day on; None leaves it at the instance's default.
 
-    ``changes``: of mind about the account, a day. ``exceptions``: settings for a feed or an item, a day.
+    ``changes`` is how often a day the account's level is changed, ``exceptions`` how often a day a feed or an
+    item gets a setting of its own.
     """
 
     name: str
@@ -58,7 +59,7 @@ HABITS = (
 
 
 class Listener:
-    """A person with two or three devices. The same ``seed`` and number: the same life."""
+    """A person with two or three devices. The same ``seed`` and number lead to the same life."""
 
     def __init__(self, account: Account, wires: list[Wire], seed: int, shared: list[Show]) -> None:
         self.account = account
@@ -74,7 +75,7 @@ class Listener:
         self.erased = False
         self.live_device: LiveDevice | None = None
         favourites = self.rng.sample(shared[: len(shared) // 3], 4) + self.rng.sample(shared, 6)
-        # each once; what tells most about a listener is heard often
+        # each show once; those that reveal most about a listener are heard often
         self.shows = list(dict.fromkeys([*favourites[:2], self.own, self.paid, *favourites[2:]]))
         self._back: dict[Device, int] = {}
 
@@ -88,7 +89,7 @@ class Listener:
         return self.habit.level in (None, "anonymous") and not self.habit.exceptions
 
     def live(self, day: int) -> None:
-        """A day. Its devices take turns, as one hand holds one of them at a time."""
+        """Live through a day. The devices take turns, as a person holds one of them at a time."""
         if day == 0 and self.habit.level is not None:
             actions.set_privacy(self._doing(self.devices[0], online=True), self.habit.level)
         for device in self.devices:
@@ -107,7 +108,7 @@ class Listener:
         self.look_in(day)
 
     def look_in(self, day: int) -> None:
-        """Whatever device is online syncs."""
+        """Sync every device that is online."""
         for device in self.devices:
             if self._back.get(device, 0) <= day:
                 if self.rng.random() < INSTALLED_ANEW:
@@ -115,7 +116,7 @@ class Listener:
                 self._sync(device)
 
     def come_home(self) -> None:
-        """Every device comes online: first they tell, all at once, then they hear."""
+        """Bring every device online: first all of them send at once, then each receives."""
         self._back.clear()
         with ThreadPoolExecutor(len(self.devices)) as pool:
             list(pool.map(Device.sync, self.devices))
@@ -131,7 +132,7 @@ class Listener:
         for action in (actions.follow, actions.hear_of, actions.save, actions.hear_of):
             action(doing)
         device.ask("POST", doing.path("removals"), {"feed": show.feed})
-        # the others still believe that they know nothing of it; this one is told to forget
+        # the other devices never learn of the show; this one is told to forget it
         device.sync()
 
     def _guard(self, device: Device, reachable: bool) -> None:
@@ -147,7 +148,7 @@ class Listener:
             actions.set_privacy(doing, self.rng.choice([*LEVELS, None]), show.feed, item)
 
     def _check_hidden(self) -> None:
-        """What has just been hidden is hidden from the very next request on."""
+        """Check that what has just been hidden is hidden from the very next request on."""
         wire = self.devices[0].wire
         timeline = send(wire.ledger, "GET", wire.server, "/api/v1/public/timeline?limit=100", None, wire.home)
         if f'"{self.account.username}"' in timeline.text:

@@ -1,7 +1,9 @@
-"""Listening as people do it: begin, go on, pause, jump, change the device, hear two at once, offline or not.
+"""Listening as people do it: starting, continuing, pausing, jumping, changing the device, hearing two at
+once, offline or online.
 
-A day's listening lies in the hours before it is told, as nobody can hear an hour in a second of a soak. What
-was really heard is kept beside what devices told of it, so that the statistics can be compared with both.
+A day's listening is placed in the hours before it is reported, as nobody can hear an hour in a second of a
+soak. What was really heard is kept beside what devices reported, so that the statistics can be compared with
+both.
 """
 
 from collections import Counter, defaultdict
@@ -22,9 +24,9 @@ SPEEDS = (None, 1.0, 1.5)
 STRETCHES = (20, 60, 300, 900, 1_500)
 PAUSES = (45, 600, 3_600)
 JUMPS = (-600, -30, 30, 300)
-# the day's listening begins so long before it, and ends so long before it
+# how long before the time of the report a day's listening begins, and how long before it ends
 WAKES, SLEEPS = timedelta(hours=20), timedelta(hours=4)
-# what the server lets a clock be ahead
+# by how much the server lets a clock be ahead
 TOLERANCE = timedelta(minutes=5)
 FASTEST = 3
 BREAK = timedelta(minutes=1)
@@ -32,7 +34,7 @@ LONGEST_STEP = 6 * 3600
 
 
 class Stretch(NamedTuple):
-    """Heard without a break, by the clock of the device."""
+    """Listening without a break, in times of the device's clock."""
 
     starts_at: datetime
     ends_at: datetime
@@ -45,10 +47,13 @@ class Stretch(NamedTuple):
 
 @dataclass(eq=False)
 class Told:
-    """A place that a device told. ``heard``: since the place that it told before. ``lost``: heard
-    before that and never told, as a sync tells the newest place alone. ``started``: from where it says
-    that it played. ``by_sync``: so that it is left out where something later was known. ``reached``: when, in
-    this process's time, it was sent and when answered; None where it never was."""
+    """A position that a device reported.
+
+    ``heard`` is what was heard since the position reported before; ``lost`` is what was heard before that and
+    never reported, as a sync reports only the newest position. ``started`` is where the device says that it
+    began to play. ``by_sync``: a sync reports it, so it is left out if something later was known. ``reached``
+    is when it was sent and when it was answered, in this process's time; None if it never was.
+    """
 
     device: Device
     episode: Episode
@@ -80,13 +85,13 @@ class Playing:
 
 @dataclass
 class Sums:
-    """Seconds by podcast: what was ``heard``, and by how much the rules may be wrong in it (``error``), which
-    is said by its ``causes`` as well."""
+    """Seconds by podcast: what was ``heard``, and by how much the rules may be wrong about it (``error``),
+    which ``causes`` splits by cause."""
 
     heard: Counter[str] = field(default_factory=Counter)
     error: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
-    # where two devices played at once, it is not said to which podcast it is counted
+    # while two devices played at once, it is not defined for which podcast the time counts
     at_once: Counter[str] = field(default_factory=Counter)
 
     def explain(self, cause: str, told: Told, seconds: float) -> None:
@@ -95,7 +100,7 @@ class Sums:
 
 
 class Ears:
-    """Those of a listener: what plays, and all that was told of it."""
+    """A listener's ears: what is playing, and all positions that were reported."""
 
     def __init__(self, devices: list[Device], rng: Random) -> None:
         self.devices, self.rng = devices, rng
@@ -106,7 +111,7 @@ class Ears:
         self._places: dict[tuple[Device, Episode], tuple[datetime, int]] = {}
 
     def listen(self, device: Device, episode: Episode, *, online: bool) -> None:
-        """Something that a person does with a player."""
+        """Do something that a person does with a player."""
         now = device.clock.now()
         self._moment = max(self._moment, now - WAKES)
         if self._moment > now - SLEEPS:
@@ -118,13 +123,13 @@ class Ears:
         do(self.playing, episode, online)
 
     def remove(self, feed: str) -> None:
-        """It leaves the history for good."""
+        """Note that a feed has left the history for good."""
         self.removed.add(feed)
         if self.playing is not None and self.playing.episode.feed == feed:
             self.playing = None
 
     def _begin(self, device: Device, episode: Episode, online: bool) -> None:
-        """Another episode, or elsewhere the one that played."""
+        """Begin another episode, or continue on this device the one that played on another."""
         if self.playing is not None and self.rng.random() < 0.6:
             episode = self.playing.episode
         self._moment += timedelta(seconds=30)
@@ -137,7 +142,7 @@ class Ears:
             self.playing = None
 
     def _pause(self, playing: Playing, episode: Episode, online: bool) -> None:
-        """Some players say where they go on, and some do not."""
+        """Pause and continue. Some players report where they continue, and some do not."""
         self._moment += timedelta(seconds=self.rng.choice(PAUSES))
         if self.rng.random() < 0.5:
             self._tell(playing, online)
@@ -151,7 +156,7 @@ class Ears:
         self._go_on(playing, episode, online)
 
     def _beside(self, playing: Playing, episode: Episode, online: bool) -> None:
-        """Somebody else hears something on another device."""
+        """Let somebody else hear something on another device at the same time."""
         device = self.rng.choice([one for one in self.devices if one is not playing.device])
         self._moment += timedelta(seconds=1)
         beside = Playing(device, episode, self._place(device, episode), 1.0)
@@ -171,7 +176,7 @@ class Ears:
             self.playing = None
 
     def _place(self, device: Device, episode: Episode) -> int:
-        """Where a device goes on: it knows what was played on it, and what it was told."""
+        """Return where a device continues an episode, by what it played and by what the server sent."""
         known = [self._places[device, episode]] if (device, episode) in self._places else []
         known += [
             (datetime.fromisoformat(entry["updated_at"]), entry["position"])
@@ -213,7 +218,8 @@ class Ears:
             told.device.tell([told], "POST", "/api/v1/plays", body)
 
     def _leave_for_sync(self, told: Told, playing: Playing, played: bool) -> None:
-        """With from where it played; what a device told before in the same payload is never seen."""
+        """Leave a position for the next sync, with where playing began; the server never sees what the device
+        left before in the same payload."""
         device, key = told.device, playing.episode.item
         told.by_sync = True
         told.started = told.position - round(told.seconds)
@@ -231,7 +237,7 @@ class Ears:
         device.act("play_statuses", entry)
 
     def sums(self) -> Sums:
-        """By podcast, without what was removed."""
+        """Return the sums by podcast, without removed feeds."""
         told = sorted((one for one in self.told if one.reached), key=lambda one: one.at)
         sums = Sums()
         _add_heard(sums, told, self.removed)
@@ -253,7 +259,7 @@ def _body(told: Told, playing: Playing, played: bool) -> Json:
 
 
 def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
-    """Two at once count once, the faster."""
+    """Add what was heard. Two at once count once, and the faster one counts."""
     heard = [(one, stretch) for one in told for stretch in (*one.lost, *one.heard)]
     kept = [(one, stretch) for one, stretch in heard if one.episode.feed not in removed]
     for start, end, playing in _moments(kept):
@@ -264,21 +270,21 @@ def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
             for one, _ in playing:
                 sums.at_once[one.episode.feed] += seconds  # type: ignore[assignment]
     for one in told:
-        # where a sync tells one stretch for several with pauses, it may seem to be at the time of another
+        # a sync that reports several stretches with pauses as one may place it at the time of another
         beside = _beside(one, heard) if one.by_sync and len(one.heard) > 1 else []
         if beside:
             sums.explain("told by a sync as one", one, one.seconds)
         for other, stretch in beside:
             sums.at_once[other.episode.feed] += round(stretch.seconds)
     for one, start, end in _breaks(kept):
-        # it belongs to what is heard around it, and hides what another played in it
+        # a short break counts for what is heard around it, and hides what another device played in it
         for other, stretch in kept:
             within = (min(end, stretch.ends_at) - max(start, stretch.starts_at)).total_seconds()
             if within > 0:
                 sums.explain("in a short break of another", other, stretch.rate * within)
                 sums.at_once[one.episode.feed] += round(FASTEST * within)
     if removed:
-        # devices that did not hear of it may tell of it again
+        # devices that have not heard of the removal may report the feed again
         for start, end, playing in _moments(heard):
             gone = [one for one, _ in playing if one.episode.feed in removed]
             for one, stretch in playing if gone else ():
@@ -295,7 +301,7 @@ def _beside(told: Told, heard: Iterable[tuple[Told, Stretch]]) -> list[tuple[Tol
 
 
 def _breaks(heard: Iterable[tuple[Told, Stretch]]) -> Iterator[tuple[Told, datetime, datetime]]:
-    """Between two stretches of an episode on a device, short ones."""
+    """Yield the short breaks between two stretches of an episode on the same device."""
     of_player: dict[tuple[Device, Episode], list[tuple[Stretch, Told]]] = defaultdict(list)
     for one, stretch in heard:
         of_player[one.device, one.episode].append((stretch, one))
@@ -308,7 +314,7 @@ def _breaks(heard: Iterable[tuple[Told, Stretch]]) -> Iterator[tuple[Told, datet
 def _moments(
     heard: list[tuple[Told, Stretch]],
 ) -> Iterator[tuple[datetime, datetime, list[tuple[Told, Stretch]]]]:
-    """From one beginning or end to the next, with what plays then."""
+    """Yield each interval from one start or end to the next, with what plays in it."""
     times = sorted({time for _, stretch in heard for time in stretch[:2]})
     for start, end in pairwise(times):
         playing = [each for each in heard if each[1].starts_at <= start and end <= each[1].ends_at]
@@ -317,11 +323,11 @@ def _moments(
 
 
 def _explain(sums: Sums, places: list[Told]) -> None:
-    """By how much the rules may be wrong in an episode, given the places in order of their times.
+    """Add by how much the rules may be wrong about an episode, given its positions in order of their times.
 
-    The rules take the step between two places of a device for what was heard, where the clock allows it: that
-    is wrong where it jumped untold, and where others had gone on meanwhile. What a sync told is left out
-    where something later was known already.
+    The rules take the step between two positions of a device for what was heard, if the clock allows it: that
+    is wrong if the device jumped without reporting it, or if others had gone on meanwhile. What a sync
+    reported is left out if something later was known already.
     """
     before: dict[Device, Told] = {}
     last: Told | None = None
@@ -345,7 +351,8 @@ def _explain(sums: Sums, places: list[Told]) -> None:
 
 
 def _is_kept(place: Told, places: list[Told]) -> bool | None:
-    """Whether a place counted when it came; None where that cannot be said, as it came with another."""
+    """Whether a position counted when it arrived; None if that cannot be said because it arrived at the same
+    time as another."""
     if not place.by_sync or place.is_ahead:
         return True
     assert place.reached is not None

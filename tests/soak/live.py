@@ -1,6 +1,6 @@
-"""A device that never asks: a live connection tells it what the others do, and it tells nothing.
+"""A device that never asks: a live connection tells it what the others do, and it sends nothing itself.
 
-It connects again after every break, with the cursor of what it was told last. So its screen shows in the end
+After every break it connects again, with the cursor of the last message. In the end its screen thus shows
 whether anything was left out.
 """
 
@@ -15,13 +15,14 @@ from websockets.sync.client import ClientConnection, connect
 from tests.soak.device import Device
 from tests.soak.wire import Wire
 
-# seconds: between two looks at whether it is to end, and before it connects again
+# seconds between two checks whether to stop, and before connecting again
 LOOK, PAUSE = 0.2, 0.5
 ENDED = {(4403, "account_closed"), (4401, "not_authenticated")}
 
 
 class LiveDevice:
-    """``address``: of the live process. ``ended``: that its account is closed, as it was told."""
+    """A device that listens at ``address``, the live process. ``ended``: whether it was told that its account
+    is closed."""
 
     def __init__(self, device: Device, address: str) -> None:
         self.device, self._address = device, address
@@ -31,7 +32,7 @@ class LiveDevice:
         self._thread = threading.Thread(target=self._listen, name="live", daemon=True)
 
     def start(self) -> None:
-        # the state before; what comes after it is told
+        # the state so far; the live connection sends what comes after it
         self.device.sync()
         self._thread.start()
 
@@ -72,12 +73,13 @@ class LiveDevice:
                     self.device.cursor = message["cursor"]
 
     def _excuse(self, closed: ConnectionClosed) -> None:
-        """Killed, restarted, or its token has expired, as time passes in days here."""
+        """Count a break, and record a fault unless there is an excuse: the process was killed or restarted,
+        or the token has expired, as days pass quickly here."""
         self.breaks += 1
         reason = closed.rcvd.reason if closed.rcvd else ""
         if self.ended or self._wire.ledger.restarting or reason == "token_expired":
             return
-        # the soak may have taken the process away a moment ago
+        # the soak may have killed the process a moment ago
         time.sleep(PAUSE)
         if closed.rcvd is not None:
             self._wire.ledger.fault(f"live: closed with {closed.rcvd.code} {reason}")

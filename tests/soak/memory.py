@@ -1,4 +1,4 @@
-"""What a device remembers: an entry per key, in the shape of a sync, and what its screen shows of them."""
+"""What a device remembers: one entry per key, in the shape of a sync, and what its screen shows of them."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,7 +16,7 @@ ENTRIES: dict[str, Topic] = {topic.plural: topic for topic in TOPICS}
 
 
 class Shown(NamedTuple):
-    """Something on the screen: of which topic, which thing, and what of it can be seen."""
+    """Something on the screen: its topic, its key, and what can be seen of it."""
 
     topic: str
     key: str
@@ -24,7 +24,7 @@ class Shown(NamedTuple):
 
 
 def is_on(on: str | None, off: str | None) -> bool:
-    """The later of two times decides; on equal times it is on."""
+    """Whether something is on: the later of the two times decides; if they are equal, it is on."""
     if on is None:
         return False
     return off is None or datetime.fromisoformat(on) >= datetime.fromisoformat(off)
@@ -35,7 +35,7 @@ def is_there(entry: Json, register: OnOff[Any]) -> bool:
 
 
 def members(entries: list[Json], name: str) -> list[str]:
-    """What is in a list, in its order."""
+    """Return the members of a list, in the list's order."""
     inside = [entry for entry in entries if is_on(entry.get("added_at"), entry.get("removed_at"))]
     return [entry[name] for entry in sorted(inside, key=_place)]
 
@@ -46,7 +46,7 @@ def _place(entry: Json) -> tuple[bool, int]:
 
 
 def scope(feed: str | None, item: str | None) -> str:
-    """What a privacy setting stands for, as its key."""
+    """Return the key of what a privacy setting applies to."""
     return ENTRIES["privacy_settings"].register.key.read(_named(feed, item))
 
 
@@ -55,7 +55,7 @@ def _named(feed: str | None, item: str | None) -> SimpleNamespace:
 
 
 def key_of(topic: Topic, entry: Json) -> str:
-    """What an entry is about: a list by its id, all else by the feed and the item that it names."""
+    """Return an entry's key: a list's id, or else the feed and the item that the entry names."""
     if isinstance(topic.register, OrderedSet):
         return str(entry["id"])
     named = {name: entry.get(name) for name in (FEED, ITEM, DEVICE)}
@@ -63,7 +63,7 @@ def key_of(topic: Topic, entry: Json) -> str:
 
 
 def seen(topic: Topic, entry: Json) -> object:
-    """What can be seen of an entry; None where there is nothing: unfollowed, unsaved, deleted, taken back."""
+    """Return what can be seen of an entry; None if nothing can: unfollowed, unsaved, deleted, taken back."""
     match register := topic.register:
         case OrderedSet():
             if not is_there(entry, register):
@@ -80,14 +80,14 @@ def seen(topic: Topic, entry: Json) -> object:
 
 
 def shown(topic: str, entries: Iterable[Json]) -> Iterable[Shown]:
-    """What a screen shows of these, whatever their times."""
+    """Return what a screen shows of these entries, whatever their times."""
     of = ENTRIES[topic]
     found = (Shown(topic, key_of(of, entry), seen(of, entry)) for entry in entries)
     return (one for one in found if one.what is not None)
 
 
 class Memory:
-    """A device's own last action stands in it, until the server says otherwise."""
+    """A device's memory. The device's own last action stays in it until the server says otherwise."""
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, Json]] = {plural: {} for plural in ENTRIES}

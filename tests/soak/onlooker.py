@@ -1,4 +1,4 @@
-"""Somebody without an account, who looks at all that the public may see, for what it may not see."""
+"""Somebody without an account, who looks at everything public for what must not be public."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,13 @@ from tests.soak.wire import Ledger, from_home, send
 from tests.soak.world import Show, url_safe
 
 PAUSE = 0.25
-# not at home where any listener is
+# no listener's home has this number or a higher one
 STRANGERS = 10_000
 MOST_PAGES = 5
 
 
 class Onlooker:
-    """Asks in a thread of its own, from ``start`` to ``stop``; what it finds goes to the ledger."""
+    """Sends requests in a thread of its own, from ``start`` to ``stop``; what it finds goes to the ledger."""
 
     def __init__(self, server: str, ledger: Ledger, shows: Sequence[Show], forbidden: Sequence[str]) -> None:
         self.server, self.ledger = server, ledger
@@ -34,13 +34,13 @@ class Onlooker:
         self._thread.join()
 
     def look_at(self, path: str) -> str:
-        """The page at ``path``, and some of those that follow it."""
+        """Return the text of the page at ``path``, and of some pages that follow it."""
         text = ""
         cursor: str | None = ""
         for _ in range(MOST_PAGES):
             if cursor is None or self._stop.is_set():
                 break
-            # operators look at the rest, from inside
+            # operators look at everything else from inside, not through the proxy
             home = from_home(STRANGERS + self.looks % 250) if path.startswith("/api/") else {}
             answer = send(self.ledger, "GET", self.server, path + cursor, None, home)
             text += answer.text
@@ -60,7 +60,7 @@ class Onlooker:
 
 
 def paths(shows: Sequence[Show]) -> list[str]:
-    """Every public address, and what can be asked of it."""
+    """Return every public address, with the queries that it offers."""
     return list(_paths(shows))
 
 

@@ -1,4 +1,4 @@
-"""Registering listeners on the pages, and letting their app in, as browsers do it."""
+"""Registering listeners on the web pages and authorizing their app, as browsers do it."""
 
 import secrets
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ from tests.soak.wire import Account, Ledger, Player, Wire, from_home
 
 DEVICES = ("phone", "tablet", "desk")
 AT_ONCE = 4
-# one listener in so many has a device that is told by a live connection alone
+# one listener in so many has a device that only a live connection keeps up to date
 LIVE_ONE_IN = 3
 
 
 def register(
     server: str, ledger: Ledger, clock: Clock, count: int, seed: int, live: str = ""
 ) -> list[Listener]:
-    """New listeners, each with two or three devices whose app the listener has let in. ``live``: the address
-    for live connections, if there are any."""
+    """Return new listeners, each with two or three devices whose app the listener has authorized. ``live`` is
+    the address for live connections, if there are any."""
     app, shared = Player("org.example.soak", "Soak"), world.shared()
 
     def one(number: int) -> Listener:
@@ -48,7 +48,7 @@ def register(
 
 
 def erase(listener: Listener) -> None:
-    """Erase the account on its page. The devices know nothing of it yet."""
+    """Erase the account on its web page. The devices do not know of it yet."""
     account, wire = listener.account, listener.devices[0].wire
     browser = Browser(wire.server)
     browser.session.headers.update(from_home(account.number))
@@ -60,14 +60,14 @@ def erase(listener: Listener) -> None:
 
 
 def words(listener: Listener) -> list[str]:
-    """What names a listener, wherever it is written."""
+    """Return the words that identify a listener wherever they are written."""
     known = [*listener.devices, *([listener.live_device.device] if listener.live_device else [])]
     devices = [device.wire.device_id for device in known]
     return [listener.account.user_id, listener.account.username, *devices]
 
 
 def secrets_of(listener: Listener) -> list[str]:
-    """What the public must never see."""
+    """Return what the public must never see of a listener."""
     shown = words(listener) if listener.never_named else []
     if listener.habit.level is None:
         shown += world.words(listener.own)

@@ -1,4 +1,4 @@
-"""A week of the life of many listeners against the servers of ``make run``, with sixty days passing in it."""
+"""A week in the life of many listeners against the servers of ``make run``, spread over sixty days."""
 
 import contextlib
 import functools
@@ -25,19 +25,20 @@ from tests.soak.wire import Ledger
 
 DAY = timedelta(days=1)
 AT_ONCE = 6
-# of the time that is left: the checks at the end, and what a slow machine needs beyond its share
+# share of the plan's time that is kept for the checks at the end, and for a slow machine
 FOR_CHECKS = 0.3
 WORST_SHOWN = 40
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``days``: when a day of life is lived, counted from the start; between two of them nobody does more
-    than look in, and the worker runs every ``stride`` days at least. No clock is moved where all days are
-    the first.
+    """``days`` are those on which listeners live a day, counted from the start. On the days between them,
+    some devices do no more than sync, and the worker runs at least every ``stride`` days. If all days are
+    the first, no clock is moved.
 
-    ``removals``: how many have a part of their history removed on the first day, and how many others on the
-    last. ``restarts``: in which of the days programs are killed."""
+    ``removals`` is how many listeners have a part of their history removed on the first day, and how many
+    others on the last day. ``restarts`` says in which of the days programs are killed.
+    """
 
     listeners: int
     days: tuple[int, ...]
@@ -49,9 +50,9 @@ class Plan:
 
 
 WEEK = Plan(listeners=200, days=(0, 1, 2, 3, 20, 40, 60), seconds=600, erasures=4, removals=4, restarts=(2,))
-# of the ordinary tests
+# plan for the ordinary tests
 AFTERNOON = Plan(listeners=6, days=(0, 50), seconds=60, stride=50, erasures=1, removals=1)
-# where time cannot pass
+# plan for machines where the clock cannot be moved
 MORNING = Plan(listeners=6, days=(0, 0), seconds=60, erasures=1, removals=1)
 
 
@@ -72,7 +73,7 @@ class Soak:
         self._today = 0
 
     def run(self) -> list[str]:
-        """Play it through; returns every fault that was found."""
+        """Play the plan; return every fault that was found."""
         self.listeners = people.register(
             self.instance.url,
             self.ledger,
@@ -95,7 +96,7 @@ class Soak:
         return self.ledger.faults + self._check()
 
     def _let_pass(self, until: int) -> None:
-        """Days in which some devices look in, and the worker comes by."""
+        """Let days pass on which some devices sync, and the worker runs."""
         while self._today < until:
             stride = min(self.plan.stride, until - self._today)
             self.clock.forward(stride * DAY)
@@ -116,7 +117,7 @@ class Soak:
             self._each(silent[: self.plan.removals], Listener.regret, "removals")
 
     def _leave(self) -> None:
-        """Some have their accounts erased."""
+        """Have some listeners erase their accounts."""
         leaving = self._there()[-self.plan.erasures :] if self.plan.erasures else []
         for one in leaving:
             people.erase(one)
@@ -124,7 +125,7 @@ class Soak:
             self._knock(one)
 
     def _knock(self, listener: Listener) -> None:
-        """A device that does not know yet that its account is no more."""
+        """Let devices that do not know yet that their account is erased sync; they must be refused."""
         for device in listener.devices:
             answer = device.wire.send("POST", "/api/v1/sync", device.memory.everything(), allow=(401,))
             if answer.status != 401:
@@ -155,7 +156,7 @@ class Soak:
         *,
         even_if_late: bool = False,
     ) -> None:
-        """All of them, some at once. Who would come after the time is up stays in bed."""
+        """Do something for all listeners, a few at a time, except for those whose turn comes too late."""
         began, before = time.monotonic(), self.ledger.statuses.total()
         until = self._deadline - FOR_CHECKS * self.plan.seconds
 
@@ -179,7 +180,7 @@ class Soak:
         )
 
     def _work(self) -> None:
-        """The worker comes by; the scheduler's own may be at it just now."""
+        """Run the worker; again if one that the scheduler started is running just now."""
         printed: list[str] = []
 
         def worked() -> bool:
@@ -204,7 +205,7 @@ class Soak:
 
     @contextmanager
     def _restarts(self) -> Iterator[None]:
-        """Kill every program while listeners go on, and wait until all is well."""
+        """Kill every program while listeners carry on, and wait until the instance is ready again."""
         with self.ledger.restart():
             for part in ("run_projectors", "balados.serve", "balados.live", "celery"):
                 for process in self.instance.processes(part):
@@ -243,7 +244,7 @@ class Soak:
 
 
 def soak(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> list[str]:
-    """Play the plan against an instance of its own; returns the faults, with none if all is well."""
+    """Play the plan against an instance of its own. Return the faults: an empty list if all is well."""
     with begun(plan, seed, say, moving=moving) as played:
         faults = played.run()
     say(_summary(played.ledger))
@@ -255,13 +256,13 @@ def soak(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> 
 
 @contextmanager
 def begun(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> Iterator[Soak]:
-    """A soak on an instance that is stopped at the end; ``moving``: its clock can be."""
+    """Begin a soak on an instance that is stopped at the end. ``moving``: whether its clock can be moved."""
     with tempfile.TemporaryDirectory(prefix="balados-soak-") as name:
         directory = Path(name)
         directory.chmod(0o711)  # PostgreSQL's own user reads the clock
         clock = MovingClock(directory) if moving else Clock()
         # as behind a proxy, so that every listener has an address
-        # no mail: with a console it would be printed, and the output is searched for addresses
+        # no mail: with a console backend it would be printed, and the output is searched for addresses
         with running(
             directory / "home",
             TRUSTED_PROXIES="1",

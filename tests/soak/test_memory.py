@@ -1,4 +1,4 @@
-"""What a device's screen shows of what it remembers."""
+"""What a device's screen shows of what the device remembers."""
 
 from tests.soak.memory import Json, Memory, Shown, is_on, members
 

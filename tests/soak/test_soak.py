@@ -1,4 +1,4 @@
-"""A small soak, and what each of its checks would find: `make soak` is the large one."""
+"""A small soak, and what each of its checks would find; `make soak` is the large one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def test_it_would_find_a_row_that_the_events_do_not_make(played: Soak) -> None:
     change(played, "UPDATE users.play_statuses SET position = position + 1")
     faults = "\n".join(checks.rebuild_equals_live(played.instance))
     assert "users.play_statuses" in faults
-    # the rebuild has put it right
+    # the rebuild has repaired it
     assert list(checks.rebuild_equals_live(played.instance)) == []
 
 
@@ -134,7 +134,7 @@ def test_what_the_public_may_never_see_includes_every_silent_listener(played: So
 
 
 def there(played: Soak, habit: str) -> Listener:
-    """A listener of that habit who has not left."""
+    """Return a listener with that habit whose account is not erased."""
     return next(one for one in played.listeners if one.habit.name == habit and not one.erased)
 
 

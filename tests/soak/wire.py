@@ -1,4 +1,4 @@
-"""Requests as a patient client sends them, each of them counted; what should not have come is kept."""
+"""Requests as a patient client sends them: each is counted, and every unexpected answer is kept."""
 
 import threading
 import time
@@ -16,13 +16,13 @@ from tests.soak.memory import Json
 
 PATIENCE = 60.0
 PAUSE = 0.2
-# of a token's hour, so that none expires on its way
+# a token may last an hour; each is used for less, so that none expires on its way
 TOKEN_SECONDS = 240
 MOST_FAULTS = 50
 
 
 def from_home(number: int) -> dict[str, str]:
-    """What the proxy in front of an instance adds: everybody has an address of their own."""
+    """Return what the proxy in front of an instance adds: a separate address for everybody."""
     return {"X-Forwarded-For": f"198.18.{number // 250}.{number % 250 + 1}"}
 
 
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class Ledger:
-    """How every request of a soak was answered, and every fault that anybody found."""
+    """How every request of a soak was answered, and every fault that was found."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class Ledger:
 
     @contextmanager
     def restart(self) -> Iterator[None]:
-        """A time in which the soak itself takes programs away: requests may fail, and are sent again."""
+        """In the block the soak itself kills programs: requests may fail, and are sent again."""
         self._restarting.set()
         try:
             yield
@@ -72,7 +72,7 @@ class Ledger:
 
 
 class Player(App):
-    """A podcast app that is let in with every scope, and tells the time by the soak's clock."""
+    """A podcast app that is authorized with every scope, and takes the time from the soak's clock."""
 
     def authorization_token(self, state: str) -> str:
         claims = jwt.decode(super().authorization_token(state), options={"verify_signature": False})
@@ -92,7 +92,7 @@ class Account(NamedTuple):
 
 
 class Wire:
-    """One device's way to the server."""
+    """One device's connection to the server."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Wire:
         key: str | None = None,
         position: str = "",
     ) -> Answer:
-        """The answer, whose status is 2xx or one of ``allow``, or a fault that the ledger keeps."""
+        """Return the answer. If its status is neither 2xx nor one of ``allow``, the ledger gets a fault."""
         headers = {**self.home, "Authorization": f"Bearer {self.token()}"}
         if key:
             headers["Idempotency-Key"] = key
@@ -129,7 +129,7 @@ class Wire:
         return send(self.ledger, method, self.server, path, body, headers, allow)
 
     def token(self) -> str:
-        """For a request of this moment."""
+        """Return a token for a request sent now."""
         now = self.clock.now().timestamp()
         if now >= self._until:
             self._token = self.app.token(int(now), self.account.user_id, self.device_id, self.device_name)
@@ -141,7 +141,7 @@ _sessions = threading.local()
 
 
 def session() -> requests.Session:
-    """Of this thread; proxies of the environment are none of ours."""
+    """Return this thread's HTTP session, which ignores proxies that the environment names."""
     found: requests.Session | None = getattr(_sessions, "kept", None)
     if found is None:
         found = _sessions.kept = requests.Session()
@@ -158,7 +158,7 @@ def send(
     headers: dict[str, str],
     allow: Container[int] = (),
 ) -> Answer:
-    """Send, and again while the server asks to wait, or may be away. Every other failure is a fault."""
+    """Send a request; repeat it while the server asks to wait or may be away. Other failures are faults."""
     deadline = time.monotonic() + PATIENCE
     while True:
         away = ledger.restarting

@@ -1,4 +1,4 @@
-"""The podcasts of a soak: those that everybody may hear, and those that give a listener away."""
+"""The podcasts of a soak: those that everybody may hear, and those that reveal who listens."""
 
 import base64
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class Episode(NamedTuple):
 
 
 class Show(NamedTuple):
-    """``url`` as text; the API knows it by ``feed``."""
+    """A podcast: ``url`` is its address as text, and ``feed`` is how the API names it."""
 
     url: str
     feed: str
@@ -26,30 +26,30 @@ def show(name: str, url: str, episodes: int) -> Show:
 
 
 def shared() -> list[Show]:
-    """Heard by many, the first ones by the most."""
+    """Return the shows that many hear; the first ones are heard most."""
     names = [f"show-{number:02}" for number in range(SHOWS)]
     return [show(name, f"https://feeds.example.org/{name}.xml", EPISODES) for name in names]
 
 
 def own(number: int) -> Show:
-    """Heard by one listener alone: where it is shown, it tells who listens."""
+    """Return a show that only one listener hears: wherever it is shown, it reveals who listens."""
     return show(f"cellar-{number:03}", f"https://feeds.example.org/cellar-{number:03}.xml", OWN_EPISODES)
 
 
 def paid(number: int) -> Show:
-    """A member's feed: whoever knows its address may hear it."""
+    """Return a member's private feed, which whoever knows its address may hear."""
     return show(
         f"paid-{number:03}", f"https://www.patreon.com/rss/paid?auth=member-{number:03}", OWN_EPISODES
     )
 
 
 def regretted(number: int) -> Show:
-    """Heard once, and then removed from the history for good."""
+    """Return a show that is heard once, and then removed from the history for good."""
     return show(f"regret-{number:03}", f"https://feeds.example.org/regret-{number:03}.xml", OWN_EPISODES)
 
 
 def words(of: Show) -> list[str]:
-    """How it would be written, wherever it is."""
+    """Return the texts by which a show would be recognized wherever it is written."""
     return [of.url, of.feed, *(episode.item for episode in of.episodes)]
 
 
@@ -58,5 +58,5 @@ def encoded(text: str) -> str:
 
 
 def url_safe(name: str) -> str:
-    """The same name for use in a path."""
+    """Return the same name for use in a path."""
     return name.replace("+", "-").replace("/", "_").rstrip("=")
