@@ -1,4 +1,5 @@
-"""Answers: writes through the dispatcher, and reads that wait for what the caller has seen."""
+"""How views answer: writes go through the dispatcher, and reads wait for the position that the caller has
+seen."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,12 +36,12 @@ Order = TypeVar("Order", bound=Command)
 
 
 def answer(body: Struct | bytes, position: int, status: int = 200) -> Response:
-    """``body`` as a struct, or as JSON already."""
+    """Return a response with ``body``, which is a struct or is JSON already."""
     return Response(body, status, headers={POSITION: str(position)})
 
 
 def order(request: Request, command: Callable[..., Order], **fields: Any) -> Order:
-    """A command of the caller, of this moment."""
+    """Return a command of the caller, with the current time."""
     return command(user_id=caller_of(request).user_id, now=now(), **fields)
 
 
@@ -49,7 +50,8 @@ def dispatch_and_answer(
 ) -> Response:
     """Dispatch a command and answer with what ``render`` makes of its outcome.
 
-    ``creates``: 201 where something was recorded. Under an Idempotency-Key the first answer is given again.
+    ``creates``: answer 201 if something was recorded. A repeat under the same Idempotency-Key gets the first
+    answer again.
     """
 
     def rendered(outcome: Outcome) -> bytes:
@@ -63,32 +65,32 @@ def dispatch_and_answer(
 def record(
     command: Command, origin: Origin, *, command_id: CommandId | None = None, answer: Render | None = None
 ) -> Outcome:
-    """``dispatch``; the feeds that it begins to follow will be fetched."""
+    """Call ``dispatch``, and have the feeds fetched that the command begins to follow."""
     outcome = dispatch(command, origin, command_id=command_id, answer=answer)
     announce(outcome.events)
     return outcome
 
 
 def origin_of(request: Request, at: datetime | None = None) -> Origin:
-    """From which app and device a request comes; ``at`` is the client's own time."""
+    """Return the app and device that a request comes from; ``at`` is the client's own time."""
     caller = caller_of(request)
     return Origin(caller.app_id, caller.device_id, caller.device_name, at)
 
 
 def stored(body: Struct, status: int = 200) -> bytes:
-    """An answer as it is kept for repeats: three digits of status, then the body."""
+    """Return an answer as it is kept for repeats: three digits of status, then the body."""
     return b"%d" % status + msgspec.json.encode(body)
 
 
 def restored(kept: bytes, position: int) -> Response:
-    """The answer that ``stored`` made."""
+    """Return the response for an answer that ``stored`` made."""
     return answer(kept[3:], position, int(kept[:3]))
 
 
 def page(request: Request, projector: str, read: Callable[[], Page[Row]]) -> Page[Row]:
-    """What ``read`` finds once the read model has come to the position that the caller has seen.
+    """Return what ``read`` finds once the read model has reached the position that the caller has seen.
 
-    Waits for it up to 2 seconds, then raises ``Behind``; ``Invalid`` for positions beyond the log.
+    Waits up to 2 seconds for that, then raises ``Behind``; raises ``Invalid`` for positions beyond the log.
     """
     wanted = wanted_position(request)
     with replicas.at_least(wanted):
@@ -106,7 +108,7 @@ def answer_page(
     read: Callable[[], Page[Row]],
     render: Callable[[list[Row], str | None], Struct],
 ) -> Response:
-    """Answer with what ``render`` makes of the rows of a ``page`` and the cursor of the next."""
+    """Answer with what ``render`` makes of the rows of a ``page`` and the cursor of the next page."""
     found = page(request, projector, read)
     return answer(render(found.rows, found.next), found.position)
 
@@ -119,14 +121,16 @@ def consume_jti(request: Request) -> None:
 
 
 def account_position(request: Request) -> int:
-    """The position for reads of accounts, which are not made of events and so always up to date."""
+    """Return the position for reads of accounts, which are not made from events and thus always up to
+    date."""
     wanted, head = wanted_position(request), log.head()
     _check_known(wanted, head)
     return head
 
 
 def answer_once(request: Request, body: Struct, change: Callable[[], None], status: int = 200) -> Response:
-    """A write outside of the events, repeatable like the others: the answer is kept beside theirs."""
+    """Make a change that is not recorded as an event, repeatable like the others: its answer is kept beside
+    theirs."""
     head = log.head()
     earlier = remembered(request)
     if earlier is not None:
@@ -137,7 +141,7 @@ def answer_once(request: Request, body: Struct, change: Callable[[], None], stat
 
 
 def remembered(request: Request) -> RememberedCommand | None:
-    """What was kept for the request's Idempotency-Key. Raises ``CommandIdReused``."""
+    """Return the answer kept for the request's Idempotency-Key, if any. Raises ``CommandIdReused``."""
     identity = command_id(request)
     if identity is None:
         return None
@@ -151,7 +155,7 @@ def remember(request: Request, position: int, kept: bytes) -> None:
     """Keep an answer for repeats, if the request has an Idempotency-Key."""
     identity = command_id(request)
     if identity is not None:
-        with suppress(CommandAlreadyRecorded):  # its twin was quicker, and gives the same answer
+        with suppress(CommandAlreadyRecorded):  # a concurrent repeat was quicker; its answer is the same
             log.remember_command(log.stream_of(caller_of(request).user_id), identity, position, 0, kept)
 
 

@@ -1,6 +1,8 @@
-"""Who calls, and whether the scopes granted to the app suffice. By bearer alone: no session, so no CSRF.
+"""Authentication of callers, and whether the scopes granted to the app suffice. Bearer tokens only: there is
+no session, and thus no CSRF.
 
-REST framework imports this before its own views (settings.REST_FRAMEWORK): nothing here may need those.
+REST framework imports this module before its own views (settings.REST_FRAMEWORK): nothing here may need
+those.
 """
 
 from typing import Any, Final, cast
@@ -18,23 +20,23 @@ from accounts.tokens import TokenError
 from api.clock import now
 
 CHALLENGE: Final = 'Bearer realm="balados"'
-# In place of a scope: any app that the user has let in.
+# Used instead of a scope: any app that the user has let in.
 ANY_GRANT: Final = "any grant"
-# In the place of a header, and where none can come from: whom the live gateway has found already.
+# Key in META, which no header can set: the caller that the live gateway has authenticated already.
 CALLER: Final = "balados.caller"
 
 
 class GrantAuthentication(BaseAuthentication):
-    """``Authorization: Bearer <request token>``, judged by the stored grant on every request."""
+    """``Authorization: Bearer <request token>``, checked against the stored grant on every request."""
 
     def authenticate(self, request: Request) -> tuple[Caller, Caller] | None:
-        """Raises ``AuthenticationFailed``; ``OperationalError`` when the store is away."""
+        """Raises ``AuthenticationFailed``, and ``OperationalError`` if the database is unavailable."""
         if (known := request._request.META.get(CALLER)) is not None:
             return known, known
         header = request._request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        # two headers arrive as one, joined by a comma, which no token holds
+        # Two headers arrive as one, joined by a comma, which no token contains.
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise AuthenticationFailed("Send an access token: Authorization: Bearer <token>.")
@@ -49,9 +51,9 @@ class GrantAuthentication(BaseAuthentication):
 
 
 class HasScope(BasePermission):
-    """Views say which scope each method needs: ``scopes = {"GET": "user.plays.read"}``.
+    """Checks scopes. Views say which scope each method needs: ``scopes = {"GET": "user.plays.read"}``.
 
-    A method that says nothing is closed.
+    A method for which the view names no scope is closed.
     """
 
     code = "scope_missing"
@@ -63,7 +65,7 @@ class HasScope(BasePermission):
             return False
         needed = view.scopes.get("GET" if request.method == "HEAD" else request.method)
         if needed is None:
-            # without a handler it will be 405
+            # a method without a handler gets 405
             return request.method not in view.allowed_methods
         caller = caller_of(request)
         if needed is ANY_GRANT or allows(caller.scopes, needed):
@@ -78,5 +80,5 @@ def caller_of(request: Request) -> Caller:
 
 
 def needs(scope: str) -> str:
-    """The words of a 403."""
+    """Return the message of a 403."""
     return f"This needs the scope {scope}."

@@ -1,4 +1,4 @@
-"""The edge where requests read the clock; from here "now" travels as an argument."""
+"""The one place where requests read the clock; from here on, "now" is passed as an argument."""
 
 from datetime import UTC, datetime
 

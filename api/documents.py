@@ -1,4 +1,4 @@
-"""/api/schema/ and /api/docs/: the OpenAPI document, and a page to try it, with assets of our own."""
+"""/api/schema/ and /api/docs/: the OpenAPI document and a page to try it, with assets served from here."""
 
 import functools
 from typing import Any
@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from api.views import PublicView
 
-# Swagger UI writes style attributes; scripts come from here alone, the page's own as a file (?script).
+# Swagger UI writes style attributes; scripts come only from this server, the page's own as a file (?script).
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -21,7 +21,7 @@ POLICY = (
 
 @functools.cache
 def document() -> bytes:
-    """The OpenAPI document; the code does not change while a process runs."""
+    """Return the OpenAPI document, built once: the code does not change while a process runs."""
     generator: Any = SchemaGenerator
     return msgspec.json.encode(generator().get_schema(request=None, public=True))
 
@@ -35,7 +35,7 @@ class SchemaView(PublicView):
 
 class DocsView(SpectacularSwaggerSplitView):
     public = True
-    # the page holds no data: nobody is asked who he is
+    # The page holds no data, so it needs no authentication.
     authentication_classes = ()
     permission_classes = ()
     url_name = "schema"

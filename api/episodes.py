@@ -1,4 +1,4 @@
-"""How requests name an episode, and how answers show one."""
+"""How requests identify an episode, and how answers show one."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,12 +17,13 @@ from eventstore.domain.identifiers import (
     shown_item,
 )
 
-# what an item holds, and may be given beside it or in its place
+# The parts of an item, which may also be given beside it or instead of it.
 IN_ITEM = ("guid", "enclosure_url")
 
 
 class NamedEpisode(Struct, kw_only=True):
-    """An episode by its item, or by GUID and enclosure URL, of which one may be left out. These win."""
+    """An episode, given by its item or by GUID and enclosure URL, of which one may be left out. GUID and
+    enclosure URL take precedence over the item."""
 
     needs_episode: ClassVar = True
 
@@ -32,7 +33,7 @@ class NamedEpisode(Struct, kw_only=True):
 
 
 class FeedOrEpisode(Struct, kw_only=True):
-    """A feed, an episode of it, or neither. The feed may be left out where one alone of the user's has the
+    """A feed, an episode of it, or neither. The feed may be left out if only one of the user's feeds has the
     item (422 `ambiguous_item`)."""
 
     feed: Feed | None = None
@@ -55,7 +56,7 @@ class FeedQuery(Struct):
 
 @cache
 def names_episodes(struct: type[Any]) -> bool:
-    """Whether GUID and enclosure URL may stand in the place of the item."""
+    """Whether GUID and enclosure URL may be given instead of the item."""
     return set(IN_ITEM) <= set(struct.__struct_fields__)
 
 
@@ -65,8 +66,8 @@ def item_field(struct: type[Struct]) -> str:
 
 @cache
 def needed(struct: type[Struct]) -> list[tuple[str, ...]]:
-    """The groups of fields of which one must be given: a struct says so by ``at_least_one`` (names) and
-    ``needs_episode``."""
+    """Return the groups of fields of which one must be given: a struct declares them by ``at_least_one``
+    (names) and ``needs_episode``."""
     item = item_field(struct)
     groups = [getattr(struct, "at_least_one", ()), (item,) if hasattr(struct, "needs_episode") else ()]
     more = IN_ITEM if names_episodes(struct) else ()
@@ -74,14 +75,14 @@ def needed(struct: type[Struct]) -> list[tuple[str, ...]]:
 
 
 def by_item(values: Sequence[Any]) -> Sequence[Any]:
-    """Those that name their episode by its item alone."""
+    """Return the values that identify their episode by its item alone."""
     if not values or not names_episodes(values[0].__class__):
         return values
     return [one for one in values if not (one.guid or one.enclosure_url)]
 
 
 def fill_items(values: Sequence[Any]) -> None:
-    """Make the items, in place, where GUID or enclosure URL are given, which win over those in the item."""
+    """Build the items, in place, where GUID or enclosure URL are given; these win over those in the item."""
     if not values or not names_episodes(values[0].__class__):
         return
     name = item_field(values[0].__class__)
@@ -90,7 +91,7 @@ def fill_items(values: Sequence[Any]) -> None:
         if not guid and not enclosure_url:
             continue
         if not guid or not enclosure_url:
-            # of an item that is none, nothing
+            # an invalid item contributes nothing
             with suppress(InvalidIdentifier):
                 others = parts_of_item(normalise_item(getattr(one, name) or ""))
                 guid, enclosure_url = guid or others[0], enclosure_url or others[1]
@@ -98,7 +99,7 @@ def fill_items(values: Sequence[Any]) -> None:
 
 
 def show_episodes(entries: Iterable[Any]) -> None:
-    """Give the entries of an answer, in place, all three ways to name their episodes."""
+    """Add, in place, all three ways of naming an episode to the entries of an answer."""
     entries = list(entries)
     if not entries:
         return
@@ -119,6 +120,6 @@ def show_episodes(entries: Iterable[Any]) -> None:
 
 @cache
 def _shape(entry: type[Struct]) -> tuple[bool, tuple[str, ...]]:
-    """Whether entries name an episode, and their fields that are lists of others."""
+    """Whether entries name an episode, and which of their fields are lists of other entries."""
     names = entry.__struct_fields__
     return "rss_source_item" in names, tuple(name for name in names if name in ("items", "feeds"))

@@ -1,6 +1,6 @@
-"""Errors as they go out: one shape for all of them, and one place that knows which status means what.
+"""Error responses: one shape for all of them, and one place that knows which status means what.
 
-``{"type", "errors": [{"code", "detail", "attr"}]}``, the shape of drf-standardized-errors.
+The shape is that of drf-standardized-errors: ``{"type", "errors": [{"code", "detail", "attr"}]}``.
 """
 
 import logging
@@ -22,10 +22,10 @@ from projections.queries import Behind, InvalidCursor
 
 logger = logging.getLogger(__name__)
 
-# Seconds after which to try again: a projector is milliseconds behind as a rule, a store restarts in seconds,
-# and an unreadable event waits for its operator.
+# Seconds after which to try again: a projector is usually milliseconds behind, a store restarts in seconds,
+# and an unreadable event needs an operator.
 SOON, LATER, MUCH_LATER = 1, 5, 60
-# a store is copied at some 100,000 events a second
+# Seconds; a store is copied at some 100,000 events a second.
 IN_MAINTENANCE = 15
 MAINTENANCE_DETAIL = (
     "This instance is in maintenance and records nothing for now; reading goes on. Try again later."
@@ -34,7 +34,8 @@ UNAUTHENTICATED: Final = (exceptions.NotAuthenticated, exceptions.Authentication
 
 
 class FieldError(NamedTuple):
-    """What is wrong at one place of a request: ``attr`` names it, as in ``play_statuses.17.position``."""
+    """What is wrong at one place of a request: ``attr`` names the place, as in
+    ``play_statuses.17.position``."""
 
     code: str
     detail: str
@@ -50,7 +51,7 @@ class Invalid(exceptions.ValidationError):
 
 
 class ApiError(exceptions.APIException):
-    """An answer that is an error: ``code`` for programs, ``detail`` for people. ``wait`` (seconds) becomes
+    """An error response: ``code`` is for programs, ``detail`` for people. ``wait`` (seconds) becomes
     Retry-After."""
 
     def __init__(self, status: int, code: str, detail: str, wait: int | None = None) -> None:
@@ -59,7 +60,7 @@ class ApiError(exceptions.APIException):
 
 
 class Refused(ApiError):
-    """422 with more than one error: what stands in the way of it."""
+    """422 with more than one error: what prevents the request."""
 
     def __init__(self, code: str, *errors: FieldError) -> None:
         super().__init__(422, code, errors[0].detail)
@@ -67,9 +68,9 @@ class Refused(ApiError):
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """What REST framework calls (settings.REST_FRAMEWORK).
+    """Handle errors for REST framework (settings.REST_FRAMEWORK).
 
-    None for a mistake of ours: Django logs it, and the gate (api/middleware.py) answers 500.
+    Returns None for a bug of ours: Django logs it, and the gate (api/middleware.py) answers 500.
     """
     answer = to_api_error(error)
     if answer is None:
@@ -77,19 +78,19 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(answer, UNAUTHENTICATED):
         answer = _counted(answer, context)
     if answer.status_code == 503:
-        # expected while a store restarts: a line, not a traceback for every request
+        # expected while a store restarts: log one line, not a traceback for every request
         logger.warning("503 %s: %s", answer.get_codes(), type(error).__name__)
     return Response(_body(answer), answer.status_code, headers=_headers(answer))
 
 
 def error_response(status: int, code: str, detail: str) -> HttpResponse:
-    """An error made where there is no view."""
+    """Return an error response where there is no view."""
     content = msgspec.json.encode(_shape(_kind(status), [FieldError(code, detail, None)]))
     return HttpResponse(content, content_type="application/json", status=status)
 
 
 def to_api_error(error: Exception) -> exceptions.APIException | None:
-    """An error of the layers below as what it means to a caller; None for a mistake of ours."""
+    """Translate an error of the lower layers to what it means to a caller; None for a bug of ours."""
     match error:
         case exceptions.APIException():
             return error
@@ -100,13 +101,13 @@ def to_api_error(error: Exception) -> exceptions.APIException | None:
         case Conflict():
             return ApiError(409, "conflict", "Other writes came first every time. Send it again.")
         case StreamErased():
-            # the account is gone: the words that every token of nobody gets (accounts.grants.authenticate)
+            # the account is gone: the same message as for any token of no user (accounts.grants.authenticate)
             detail = "The token is not valid for any user and app."
             return exceptions.AuthenticationFailed(detail, "not_authenticated")
         case TokenError():
             return exceptions.AuthenticationFailed(error.detail, error.code)
         case Behind():
-            # how far the log is grows with what is private, so no position is named
+            # the length of the log grows with private events too, so no position is disclosed
             return ApiError(503, "behind", "The read model has not come that far yet. Try again.", SOON)
         case StreamUnreadable():
             return ApiError(503, "unreadable", "The history of this user cannot be read now.", MUCH_LATER)
@@ -126,7 +127,7 @@ def to_api_error(error: Exception) -> exceptions.APIException | None:
 
 
 def _counted(failure: exceptions.APIException, context: dict[str, Any]) -> exceptions.APIException:
-    """The failure to authenticate, or that there were too many from this address."""
+    """Return the authentication failure, or a 429 if there were too many from this address."""
     limit = FailureLimit()
     if limit.allow_request(context["request"], context["view"]):
         return failure

@@ -1,7 +1,7 @@
-"""The kinds of values that requests hold: how each is checked, normalised, read from a query and documented.
+"""The kinds of values in requests: how each is checked, normalised, read from a query string and documented.
 
 A field is declared once, as an annotated type of a msgspec Struct; decoding (api/parsers.py), the list of
-errors (api/validation.py) and the OpenAPI document (api/schema.py) all go by that.
+errors (api/validation.py) and the OpenAPI document (api/schema.py) all use that declaration.
 """
 
 import re
@@ -28,12 +28,12 @@ LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_TITLE = 200, 4_000, 1_000
 LONGEST_DEVICE, LONGEST_CAPTION, LONGEST_SETTINGS = 255, 255, 2_000_000
 PAGE, LONGEST_PAGE = 100, 1_000
 LAST_POSITION = 2**31 - 1
-# a whole text, in a query or in JSON
+# matches a whole text, in a query string or in JSON
 _SECOND_60 = re.compile(r'(^|")(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):60(?:\.\d+)?(?=[Zz+-])', re.ASCII)
 
 
 def trimmed(text: str) -> str:
-    """Raises ``ValueError`` for a name that nobody would see."""
+    """Return the name without surrounding blanks. Raises ``ValueError`` if it is empty or too long."""
     name = text.strip()
     if not name:
         raise ValueError("empty")
@@ -43,7 +43,7 @@ def trimmed(text: str) -> str:
 
 
 def json_object(text: str) -> str:
-    """A JSON object with its names sorted. Raises ``ValueError``."""
+    """Return a JSON object with its names sorted. Raises ``ValueError`` for anything else."""
     try:
         return json.encode(json.decode(text, type=dict[str, Any]), order="sorted").decode()
     except (MsgspecError, RecursionError):
@@ -51,7 +51,7 @@ def json_object(text: str) -> str:
 
 
 def _page_size(text: str) -> object:
-    # [0-9], because \d and int() take the digits of every script
+    # [0-9], because \d and int() accept the digits of every script
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else text
 
 
@@ -60,12 +60,12 @@ def _flag(text: str) -> object:
 
 
 def _spaces_as_plus(text: str) -> str:
-    """A "+" that was not percent-encoded arrives as a space; base64 has no spaces."""
+    """Restore each "+" that was not percent-encoded: it arrives as a space, which base64 does not have."""
     return text.replace(" ", "+")
 
 
 def leap_second(text: str) -> str:
-    """Clocks show a second 60 now and then, which Python's times do not have."""
+    """Replace the leap second 60, which clocks show now and then but Python's times do not have."""
     return _SECOND_60.sub(r"\1\2:59.999999", text)
 
 
@@ -82,8 +82,8 @@ def meta(
     format: str | None = None,
     **constraints: Any,
 ) -> Meta:
-    """What is said of a kind of value. ``parse`` reads it from a query string; ``normalise`` raises
-    ``ValueError`` with the reason."""
+    """Describe a kind of value. ``parse`` reads it from a query string; ``normalise`` raises ``ValueError``
+    with the reason."""
     shown = {"format": format} if format else None
     examples = None if example is None else [example]
     extra = {"normalise": normalise, "parse": parse}
@@ -92,7 +92,8 @@ def meta(
     )
 
 
-# How long these may be is checked with the rest: what is too long is the error of one entry alone.
+# The length of these is checked by their normalisers, so that a value that is too long invalidates only its
+# own entry.
 Feed = Annotated[
     str,
     meta(
@@ -192,7 +193,7 @@ Name = Annotated[
         f"1 to {LONGEST_NAME} characters, without the blanks around it.",
         normalise=trimmed,
         min_length=1,
-        # before trimming
+        # applies before trimming
         max_length=2 * LONGEST_NAME,
         example="Morning walk",
     ),
@@ -224,7 +225,7 @@ PlaylistPlace = Annotated[
 ]
 Description = Annotated[str, meta("What it is about.", max_length=LONGEST_DESCRIPTION)]
 Title = Annotated[str, meta("As the feed had it.", max_length=LONGEST_TITLE)]
-# "$" lets a line end after it: hence the length
+# The length is limited because "$" also matches before a final newline.
 _COLOR: dict[str, Any] = {"max_length": 7, "normalise": str.lower, "example": "#2f6f4e"}
 Color = Annotated[str, meta("Red, green and blue in hexadecimal.", pattern="^#[0-9a-fA-F]{6}$", **_COLOR)]
 NewColor = Annotated[
@@ -262,7 +263,7 @@ Language = Annotated[
 
 
 class PageQuery(Struct):
-    """Which page of a list."""
+    """Which page of a list to return."""
 
     limit: PageSize = PAGE
     cursor: Cursor | None = None

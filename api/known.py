@@ -1,11 +1,11 @@
-"""What requests ask of all that this server knows of podcasts."""
+"""Filters for requests about all podcasts that this server knows."""
 
 from api.errors import FieldError, Invalid
 from feeds.search import Among, category_names
 
 
 def among(category: str | None, language: str | None) -> Among:
-    """Which feeds are asked for. Raises ``Invalid`` for a category that there is not."""
+    """Return the filter for category and language. Raises ``Invalid`` for an unknown category."""
     if category is None:
         return Among(None, language)
     names = category_names(category)

@@ -1,6 +1,6 @@
-"""The gate of /api/: what a bearer API needs of a middleware, in place of what the pages need.
+"""The gate of /api/: what an API with bearer tokens needs of middleware, instead of what the pages need.
 
-Sessions, CSRF, messages and the pages' content policy have no part in it, and are not run.
+Sessions, CSRF, messages and the pages' content security policy play no part in it, and are not run.
 """
 
 import functools
@@ -18,18 +18,19 @@ from api.errors import error_response
 from api.parameters import IDEMPOTENCY_KEY, POSITION
 
 PREFIX: Final = "/api/"
-# lists of podcast apps (api/gpodder/urls.py), beside the pages, whose addresses have no such ending
+# Lists for podcast apps (api/gpodder/urls.py). They are next to the pages, whose addresses have no extension.
 LIST: Final = re.compile(
     r"/(?:subscriptions/[\w.+@-]+(?:/[\w.-]+)?|toplist(?:/[0-9]+)?|suggestions/[0-9]+|search)\.[a-z]+"
     r"|/clientconfig\.json"
 )
-# Nextcloud's flavour (api/nextcloud.py), but for the page on which a listener lets an app in
+# Nextcloud's protocol (api/nextcloud.py), except the page on which a listener lets an app in.
 NEXTCLOUD: Final = re.compile(
     r"(?:/index\.php)?/(?:apps/gpoddersync/.*|login/v2(?:/poll)?)|/status\.php|/ocs/v[12]\.php/cloud/user"
 )
 # An address names one item (5,464 characters at most) or one feed (2,736).
 LONGEST_ADDRESS = 8 * 1024
-# A token is no cookie: a page elsewhere has it or has it not, so any page may call (no credentials).
+# A browser does not send a token by itself, unlike a cookie: a page of another origin either has it or not,
+# so any page may call (without credentials).
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": f"{POSITION}, Retry-After, WWW-Authenticate",
@@ -40,15 +41,15 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {POSITION}",
     "Access-Control-Max-Age": "86400",
 }
-# a name may come with any port
+# Limit of the host names remembered below: a valid name may come with any port.
 MOST_HOSTS = 100
 _hosts: dict[str | None, object] = {}
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class ApiGate:
-    """First in MIDDLEWARE: requests for /api/, and for lists of podcast apps, go straight to their view, all
-    others on to the rest."""
+    """The first of MIDDLEWARE: requests for /api/ and for lists of podcast apps go straight to their view,
+    all others go on to the rest of the middleware."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._pages = get_response
@@ -60,10 +61,10 @@ class ApiGate:
         if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
             return _preflight()
         response = _refusal(request) or _in_shape(self._views(request))
-        # at once: one by one they take longer than to read the body of a play
+        # set all at once: setting them one by one takes longer than reading the body of a play
         response.headers._store = {**_headers(), **response.headers._store}
-        # what callers do wrong is no news in our log; a 503 has its line there already (api/errors.py), and
-        # so has a 500, with its traceback
+        # Mistakes of callers are not worth logging; a 503 has been logged already (api/errors.py), and so has
+        # a 500, with its traceback.
         response._has_been_logged = True  # type: ignore[attr-defined]
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
@@ -75,14 +76,15 @@ def _is_for_programs(path: str) -> bool:
 
 
 def _preflight() -> HttpResponse:
-    """What a browser asks before it lets a page of another origin call; the same for every address."""
+    """Answer a CORS preflight, which a browser sends before a page of another origin may call; it is the same
+    for every address."""
     response = HttpResponse(status=204, headers=PREFLIGHT)
     del response["Content-Type"]
     return response
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
-    """The answer to an address that no view should have to look at."""
+    """Return the answer to a request that no view needs to see, or None."""
     if not _is_for_us(request):
         return error_response(400, "disallowed_host", other_host(request))
     query = request.META.get("QUERY_STRING", "")
@@ -94,8 +96,8 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
 
 
 def _is_for_us(request: HttpRequest) -> bool:
-    """Whether the Host header names this instance. The few that do are remembered, under the setting that
-    they were compared with."""
+    """Whether the Host header names this instance. The few values that do are remembered, with the setting
+    that they were compared with."""
     host, allowed = request.META.get("HTTP_HOST"), settings.ALLOWED_HOSTS
     if _hosts.get(host) is allowed:
         return True
@@ -110,7 +112,7 @@ def _is_for_us(request: HttpRequest) -> bool:
 
 
 def _in_shape(response: HttpResponseBase) -> HttpResponseBase:
-    """Errors that Django made of itself are pages; here they get the API's shape."""
+    """Replace the error pages that Django itself makes by errors in the API's shape."""
     if response.status_code < 400 or settings.DEBUG:
         return response
     if response.headers.get("Content-Type", "").startswith("application/json"):
@@ -122,8 +124,8 @@ def _in_shape(response: HttpResponseBase) -> HttpResponseBase:
 
 @functools.cache
 def _headers() -> dict[str, tuple[str, str]]:
-    """What every answer carries, as Django keeps headers; an answer's own (the documentation page has a wider
-    policy) wins."""
+    """Return the headers that every answer carries, in the form in which Django keeps them. An answer's own
+    headers take precedence (the documentation page has a wider policy)."""
     headers = {
         **CORS,
         "Cache-Control": "no-store",

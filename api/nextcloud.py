@@ -1,7 +1,7 @@
-"""Sync as Nextcloud's gpodder app has it: four calls over ``api/gpodder``, and login flow v2.
+"""Sync as Nextcloud's gpodder app offers it: four calls over ``api/gpodder``, and login flow v2.
 
-An app has no device here: its app password is one. Times that it sends may be its own clock's in place of
-marks; actions are in capitals, and of all of them only plays go out.
+An app names no device here: its app password counts as one. The times that it sends may be from its own clock
+instead of marks; actions are in capitals, and of all actions only plays are sent to apps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ from api.gpodder.urls import patterns
 from eventstore.changes import Change
 from eventstore.dispatcher import state_of
 
-# what apps look for before they log in: a version of Nextcloud's that has all of this
+# What apps check before they log in: a Nextcloud version that has all of this.
 VERSION: Final = "30.0.0"
 STARTS, POLLS, WITHIN = 10, 150, timedelta(minutes=1)
 
@@ -38,7 +38,7 @@ Handler = Callable[[Call, str], Any]
 
 
 class Plays(Writer):
-    """Plays alone, in capitals."""
+    """Writes only plays, with actions in capitals."""
 
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
         for action in super().of_changes(changes):
@@ -64,7 +64,7 @@ def record_actions(call: Call, device: str) -> dict[str, Any]:
 
 
 def _timestamp(answer: dict[str, Any]) -> dict[str, Any]:
-    """What was left out these apps are not told: it stands in the history."""
+    """Return only the timestamp: these apps are not told what was left out, which the history shows."""
     return {"timestamp": answer["timestamp"]}
 
 
@@ -87,7 +87,7 @@ def user(call: Call) -> dict[str, Any]:
 
 
 def start(call: Call) -> dict[str, Any]:
-    """Raises ``ApiError`` 429."""
+    """Begin a login flow. Raises ``ApiError`` 429."""
     address = client_address(call.request) or ""
     if (wait := attempts.limited("login-flow", address, STARTS, WITHIN)) is not None:
         raise ApiError(429, "throttled", "Too many log-ins were begun.", int(wait.total_seconds()))
@@ -97,7 +97,7 @@ def start(call: Call) -> dict[str, Any]:
 
 
 def poll(call: Call) -> Any:
-    """Not yet, unknown, denied and over are answered alike."""
+    """Answer a poll; a login that is pending, unknown, denied or expired gets the same answer."""
     token = parse_qs(call.body.decode(errors="replace")).get("token", [""])[0]
     _check_polls(call, token)
     granted = login_flow.fetch(token, call.now)
@@ -113,8 +113,8 @@ def poll(call: Call) -> Any:
 
 
 def _check_polls(call: Call, token: str) -> None:
-    """Each app that waits may poll for itself: it asks every second, and several may have one address. What
-    polls with anything else counts for its address. Raises ``ApiError`` 429."""
+    """Limit polls by their token if it is a waiting app's: it polls every second, and several apps may share
+    one address. Any other poll counts for its address. Raises ``ApiError`` 429."""
     if not login_flow.is_begun(token, call.now):
         check_rate(call.request)
     elif (wait := attempts.limited("login-poll", token, POLLS, WITHIN)) is not None:
@@ -122,8 +122,8 @@ def _check_polls(call: Call, token: str) -> None:
 
 
 def _as_one_app(handler: Handler, topic: str, call: Call) -> Any:
-    """Calls a handler with the device for which the app password stands. A session is opened with it, and
-    tells apart nothing more."""
+    """Call a handler with the device that the app password stands for. The session opened with an app
+    password is ignored, as the password alone identifies the app."""
     assert call.who is not None
     if call.who.password is not None:
         call.who = replace(call.who, session=None)

@@ -1,4 +1,5 @@
-"""What a view's method takes and gives: declared once, checked on every request, described in OpenAPI."""
+"""What a view's method takes and returns: declared once, checked on every request, and described in
+OpenAPI."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -14,12 +15,12 @@ from api.parameters import read_query
 from api.validation import validate
 
 KIB, MIB = 1024, 1024 * 1024
-# One play or subscription is a few hundred bytes; the longest feed and item together are 8 KB.
+# In bytes. One play or subscription has a few hundred; the longest feed and item together have 8 KB.
 SMALL = 256 * KIB
 
 
 class RawBody(Struct):
-    """A body, or an answer, that is no JSON but bytes of one of these types. Subclasses name them."""
+    """A body or an answer that is not JSON but bytes of one of ``media_types``, which subclasses name."""
 
     media_types: ClassVar[tuple[str, ...]] = ()
 
@@ -31,9 +32,9 @@ Handler = Callable[..., HttpResponseBase]
 
 
 class Operation(NamedTuple):
-    """``notes``: what an answer's status means here. ``errors``: statuses of this operation alone.
-    ``bodiless``: the body may be left out. ``once``: a token with a ``jti`` is accepted once. ``largest``:
-    bytes of the body."""
+    """The declaration of a view's method. ``notes``: what a status of an answer means here. ``errors``:
+    statuses that only this operation has. ``bodiless``: the body may be left out. ``once``: a token with a
+    ``jti`` is accepted only once. ``largest``: the limit of the body, in bytes."""
 
     summary: str
     answers: Mapping[int, type[Struct]]
@@ -50,8 +51,9 @@ class Operation(NamedTuple):
 
 
 def operation(summary: str, **fields: Any) -> Callable[[Handler], Handler]:
-    """Declare a view's method, by the ``fields`` of ``Operation``. Its arguments ``path``, ``query`` and
-    ``body``, if any, are structs, which it gets checked and normalised; its docstring is the description."""
+    """Declare a view's method, with the ``fields`` of ``Operation``. Its arguments ``path``, ``query`` and
+    ``body``, if any, are structs, which are checked and normalised before the call; its docstring is the
+    description."""
 
     def declare(handler: Handler) -> Handler:
         taken: Any = {name: handler.__annotations__.get(name) for name in ("path", "query", "body")}
@@ -62,10 +64,11 @@ def operation(summary: str, **fields: Any) -> Callable[[Handler], Handler]:
 
 
 def redeclare(handler: Handler, declared: Operation) -> Handler:
-    """The method with another declaration."""
+    """Return the method with another declaration."""
     undeclared = getattr(handler, "__wrapped__", handler)
-    # Now, by one thread: msgspec 0.22 notes on a type what it knows of it before it knows all, and of two
-    # first requests at once one saw the half: a segmentation fault, which ended the process.
+    # Built here, by one thread: msgspec 0.22 caches what it knows of a type before that is complete. Of two
+    # first requests at the same time, one used an incomplete entry, and a segmentation fault ended the
+    # process.
     for struct in (declared.path, declared.query, declared.body):
         if struct is not None:
             msgspec.json.Decoder(struct)
@@ -79,12 +82,13 @@ def redeclare(handler: Handler, declared: Operation) -> Handler:
 
 
 def operation_of(view: Any, method: str | None) -> Operation | None:
-    """What was declared for this method of a view; None for views and methods that declare nothing."""
+    """Return what was declared for this method of a view; None for views and methods that declare nothing."""
     return getattr(getattr(view, str(method).lower(), None), "operation", None)
 
 
 def _arguments(declared: Operation, request: Request, names: dict[str, str]) -> dict[str, Any]:
-    """Raises ``Invalid`` and whatever is wrong with the body or the token."""
+    """Return the arguments of a call. Raises ``Invalid``, and what parsing the body or checking the token
+    raises."""
     arguments: dict[str, Any] = {}
     if declared.path is not None:
         arguments["path"] = validate(declared.path, names)

@@ -1,4 +1,4 @@
-"""What requests say beside their body: the query, Balados-Position, Idempotency-Key."""
+"""What requests carry besides their body: the query string, Balados-Position and Idempotency-Key."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Struct)
 
 
 def read_query(struct: type[T], parameters: QueryDict) -> T:
-    """The query string as a ``struct``; unknown parameters are ignored. Raises ``Invalid``."""
+    """Read the query string into a ``struct``; unknown parameters are ignored. Raises ``Invalid``."""
     data: dict[str, object] = {}
     for field in fields_of(struct):
         text = parameters.get(field.name)
@@ -33,7 +33,7 @@ def read_query(struct: type[T], parameters: QueryDict) -> T:
 
 
 def wanted_position(request: Request) -> int:
-    """The position that a read must reflect; 0 where none was sent. Raises ``Invalid``."""
+    """Return the position that a read must reflect; 0 if none was sent. Raises ``Invalid``."""
     text = request._request.META.get("HTTP_BALADOS_POSITION")
     if text is None:
         return 0
@@ -43,9 +43,10 @@ def wanted_position(request: Request) -> int:
 
 
 def command_id(request: Request) -> CommandId | None:
-    """The request's idempotency key with what it stands for: method, path and normalised body.
+    """Return the request's idempotency key, with a digest of what it identifies: method, path and normalised
+    body.
 
-    Raises ``Invalid`` for anything but a UUID.
+    Raises ``Invalid`` if the key is not a UUID. Returns None without a key.
     """
     text = request._request.META.get("HTTP_IDEMPOTENCY_KEY")
     if text is None:

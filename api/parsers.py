@@ -1,5 +1,5 @@
-"""Request bodies: bytes to checked, normalised structs. JSON alone; unknown fields are ignored, and of two
-fields of one name the last counts."""
+"""Request bodies, from bytes to checked and normalised structs. They are JSON; unknown fields are ignored,
+and of two fields with the same name the last counts."""
 
 import re
 from collections.abc import Mapping
@@ -27,17 +27,17 @@ from api.validation import (
 )
 
 JSON = re.compile(r'application/json(?:\s*;\s*charset\s*=\s*"?utf-8"?)?\s*', re.IGNORECASE)
-# An escaped U+0000, which PostgreSQL cannot store, but not its letters after an escaped backslash.
+# An escaped U+0000, which PostgreSQL cannot store; the same letters after an escaped backslash do not match.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-# A refused body is decoded into Python's own objects, at up to 100 bytes for each value: this many commas
-# keep that below 100 MB. 50,000 good entries have a quarter of it.
+# A refused body is decoded into plain Python objects, at up to 100 bytes for each value: a limit of this many
+# commas keeps that below 100 MB. 50,000 valid entries have a quarter of it.
 MOST_VALUES = 1_000_000
 
 T = TypeVar("T", bound=Struct)
 
 
 class BodyParser(BaseParser):
-    """REST framework's one parser: ``request.data`` is the struct that the view's method takes, or None."""
+    """REST framework's only parser: ``request.data`` is the struct that the view's method takes, or None."""
 
     media_type = "application/json"
 
@@ -47,7 +47,8 @@ class BodyParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Raises ``Invalid``, ``ParseError``, ``ApiError`` (413), ``UnsupportedMediaType``."""
+        """Return the parsed body. Raises ``Invalid``, ``ParseError``, ``ApiError`` (413),
+        ``UnsupportedMediaType``."""
         assert parser_context is not None
         view, request = parser_context["view"], cast(HttpRequest, stream)
         operation = operation_of(view, request.method)
@@ -69,9 +70,9 @@ def _raw_body(struct: type[RawBody], request: HttpRequest, operation: Operation)
 
 
 def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
-    """The struct in ``raw``; raises as ``BodyParser.parse`` does.
+    """Return the struct in ``raw``; raises what ``BodyParser.parse`` raises.
 
-    A struct with a field ``refused`` gets the entries there that were left out for their addresses.
+    If the struct has a field ``refused``, that lists the entries that were left out for their addresses.
     """
     _check_text(raw)
     try:
@@ -80,7 +81,7 @@ def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
         normalise(struct, [body])
     except RecursionError:
         raise ParseError("The body is nested too deeply.") from None
-    except ValueError as error:  # of msgspec, or of a normaliser
+    except ValueError as error:  # from msgspec, or from a normaliser
         if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
             raise ParseError(f"{error}.") from None
         return _look_again(struct, raw, most_entries, error)
@@ -89,11 +90,11 @@ def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
 
 
 def _look_again(struct: type[T], raw: bytes, most_entries: int | None, error: ValueError) -> T:
-    """The struct without what need not refuse all of it. Raises ``Invalid`` with every error."""
+    """Return the struct without the entries that can be left out. Raises ``Invalid`` with every error."""
     try:
         data = _known_fields(struct, raw)
     except (msgspec.DecodeError, RecursionError):
-        # it cannot be taken apart (integers of 5,000 digits)
+        # it cannot be decoded into Python objects (for example, integers of 5,000 digits)
         raise Invalid(field_error(error)) from None
     if isinstance(data, dict):
         lists = (data.get(name) for name, _ in lists_of(struct))
@@ -104,18 +105,18 @@ def _look_again(struct: type[T], raw: bytes, most_entries: int | None, error: Va
     try:
         body = validate(struct, data)
     except Invalid:
-        # with the places as they were sent
+        # reports the places as they were sent
         return validate(struct, _known_fields(struct, raw))
     body.refused = refused  # type: ignore[attr-defined]
     return body
 
 
 def _known_fields(struct: type[Struct], raw: bytes) -> object:
-    """The body without what it may hold beside the struct's fields, which nobody looks at."""
+    """Return the body's fields that the struct has; others are ignored."""
     try:
         members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
-        return msgspec.json.decode(raw)  # no object: refused for that
+        return msgspec.json.decode(raw)  # not an object: refused later for that reason
     known = {field.name: bytes(members[field.name]) for field in fields_of(struct) if field.name in members}
     if sum(value.count(b",") for value in known.values()) > MOST_VALUES:
         raise ApiError(413, "too_many_entries", f"The body holds more than {MOST_VALUES:,} values.")
@@ -129,7 +130,7 @@ def _check_count(entries: int, most: int | None) -> None:
 
 
 def _check_text(raw: bytes) -> None:
-    """What msgspec does not look into where it skips a field."""
+    """Check what msgspec does not check in the fields that it skips."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -155,10 +156,10 @@ def _is_encoded(request: HttpRequest) -> bool:
 
 
 def _bytes(request: HttpRequest, operation: Operation) -> bytes:
-    """The raw body, refused before it is read where it says that it is too large."""
+    """Return the raw body; a body that declares itself too large is refused before it is read."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        # Django reads nothing where no length is given
+        # Django reads nothing if no Content-Length is given
         raw = request.META["wsgi.input"].read(operation.largest + 1)
         _check_size(len(raw), operation.largest)
         return bytes(raw)
@@ -166,7 +167,7 @@ def _bytes(request: HttpRequest, operation: Operation) -> bytes:
         raise ParseError("Content-Length is not a number.")
     size = int(length or 0)
     _check_size(size, operation.largest)
-    # Django's own limit is that of ordinary requests
+    # Django's own limit is meant for ordinary requests
     return request.body if size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE else request.read()
 
 

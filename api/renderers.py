@@ -1,4 +1,4 @@
-"""Answers as JSON, whatever Accept says: the API has one format."""
+"""Answers in JSON, whatever Accept says: the API has only that format."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 
 class JsonRenderer(BaseRenderer):
-    """REST framework's one renderer: of structs, and of bytes that are JSON already."""
+    """REST framework's only renderer, for structs and for bytes that are JSON already."""
 
     media_type = "application/json"
     format = "json"
@@ -29,7 +29,8 @@ class JsonRenderer(BaseRenderer):
 
 
 class OneFormat(BaseContentNegotiation):
-    """The parser refuses other kinds of bodies itself; other kinds of answers there are none."""
+    """Always selects the first parser and renderer. The parser itself refuses other kinds of bodies, and
+    there are no other kinds of answers."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         return next(iter(parsers))

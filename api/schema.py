@@ -1,7 +1,7 @@
 """The OpenAPI document, made from the code: drf-spectacular finds the routes, msgspec describes the structs.
 
-Views say with ``operation`` what they take and give; what holds everywhere (authentication, limits, the shape
-of errors, the headers) is added here once.
+Views declare with ``operation`` what they take and return; what applies everywhere (authentication, limits,
+the shape of errors, the headers) is added here once.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 REFERENCE = "#/components/schemas/{name}"
 SECURITY = {"request_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-# what never reaches the API
+# for requests that never reach the API
 BY_THE_SERVER = "Where the HTTP server itself refuses what it cannot read, the answer has no body."
 ERRORS = {
     400: f"Malformed or invalid; every fault with its place. {BY_THE_SERVER}",
@@ -42,7 +42,7 @@ ERRORS = {
 EVERYWHERE = frozenset({400, 401, 403, 414, 429, 431, 503})
 INTEGER = {"type": "integer", "minimum": 0}
 POSITION_SCHEMA = {**INTEGER, "maximum": LAST_POSITION}
-# headers of answers
+# descriptions of response headers
 READ = "The position in the log of events that this answer reflects."
 WRITTEN = "The position in the log of events; a read that sends it back reflects this write."
 KEPT = "Send it back as If-None-Match: 304 says that nothing has changed."
@@ -60,14 +60,14 @@ class ErrorEntry(Struct):
 
 
 class ErrorAnswer(Struct):
-    """`attr` names the place of a fault, as in `play_statuses.17.position`."""
+    """`attr` names the place of an error in the request, as in `play_statuses.17.position`."""
 
     type: Literal["validation_error", "client_error", "server_error"]
     errors: list[ErrorEntry]
 
 
 class ApiSchema(AutoSchema):
-    """REST framework's DEFAULT_SCHEMA_CLASS: one operation per described method, nothing for others."""
+    """REST framework's DEFAULT_SCHEMA_CLASS: one operation for each declared method, none for others."""
 
     def get_operation(
         self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any
@@ -115,7 +115,7 @@ def add_components(
 
 
 def _rules(struct: type[Struct]) -> Document:
-    """That one of some fields, at least, is given and not null."""
+    """Return the rule that at least one of some fields is given and not null."""
     given = {"type": "string", "minLength": 1}
     groups = [
         {"anyOf": [{"required": [name], "properties": {name: given}} for name in names]}
@@ -148,17 +148,17 @@ def _parameters(described: Operation) -> Iterable[Document]:
 
 
 def _without_null(schema: Document) -> Document:
-    """What a parameter may be: it is left out rather than null."""
+    """Return the schema of a parameter, which is left out rather than null."""
     members = [member for member in schema.get("anyOf", []) if member != {"type": "null"}]
     if not members:
         return dict(schema)
     (member,) = members
-    # an enum without a type is not told from other kinds of values
+    # without a type, an enum cannot be distinguished from other kinds of values
     return {"type": "string", **member} if "enum" in member else dict(member)
 
 
 def _header(*, reads: bool) -> Document:
-    """What a request may say beside its parameters."""
+    """Return the header that a request may send besides its parameters."""
     if reads:
         text = "The position of an earlier answer: this one will reflect it. Waits up to 2 seconds."
         return {"name": POSITION, "in": "header", "schema": POSITION_SCHEMA, "description": text}

@@ -1,8 +1,8 @@
-"""Rate limits, over the counter in Redis (REST framework's own count can be overrun in parallel).
+"""Rate limits, counted in Redis, because parallel requests can overrun REST framework's own counter.
 
-Each request is counted once: what a grant does by the grant, what fails to authenticate and what reads the
-public lists by its address.
-Without Redis everything is let in: a listener's device must not stop because a counter is away.
+Each request is counted once: requests of a grant by that grant; failures to authenticate and reads of the
+public lists by address. Without Redis every request is let in: a listener's device must not stop working
+because a counter is unavailable.
 """
 
 from datetime import timedelta
@@ -18,13 +18,13 @@ from api.auth import caller_of
 from api.clock import now
 
 WINDOW = timedelta(minutes=1)
-# Of the many requests that an app may send a process counts a fiftieth at once, and so many at most: asking
-# Redis for each was a tenth of what a play costs.
+# A process reserves a fiftieth of an app's limit at once, and at most 20 requests: asking Redis for each was
+# a tenth of what a play costs.
 PART, MOST_AT_ONCE = 50, 20
 
 
 class Limit(BaseThrottle):
-    """So many requests a minute as ``setting`` says; 0 is no limit."""
+    """A limit of requests per minute, whose number is in ``setting``; 0 means no limit."""
 
     what: str
     setting: str
@@ -45,7 +45,7 @@ class Limit(BaseThrottle):
 
 
 class GrantLimit(Limit):
-    """What one app does for one user."""
+    """Limits what one app does for one user."""
 
     what, setting = "requests", "API_REQUESTS_PER_MINUTE"
     counts_ahead = True
@@ -63,12 +63,13 @@ class GrantLimit(Limit):
 
 
 class FailureLimit(Limit):
-    """What fails to authenticate, by address. A good token is never refused for what its neighbours send."""
+    """Limits failures to authenticate, by address. A valid token is never refused for what others at its
+    address send."""
 
     what, setting = "failures", "API_FAILURES_PER_MINUTE"
 
 
 class AddressLimit(Limit):
-    """What one address reads of what is public."""
+    """Limits what one address reads of what is public."""
 
     what, setting = "public", "PUBLIC_REQUESTS_PER_MINUTE"

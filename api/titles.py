@@ -1,4 +1,5 @@
-"""What answers say of podcasts and episodes beside their names: titles, covers, the operator's own words."""
+"""What answers say about podcasts and episodes besides their identifiers: titles, covers, the operator's
+notes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ class Link(Struct):
 
 
 class Enriched(Struct):
-    """What the operator of this server says of a podcast. `slug` is its name in addresses of pages."""
+    """What the operator of this server says about a podcast. `slug` is its name in the addresses of pages."""
 
     slug: str
     color: str | None
@@ -38,7 +39,7 @@ _ENRICHED = msgspec.json.Decoder(Enriched).decode
 
 
 class Titles(NamedTuple):
-    """What is known of the feeds and episodes of one answer; what is not known is None."""
+    """What is known of the feeds and episodes in one answer; what is not known is None."""
 
     feeds: Mapping[str, FeedShown]
     episodes: Mapping[EpisodeName, EpisodeShown]
@@ -52,11 +53,11 @@ class Titles(NamedTuple):
         return (known and known.title) or None
 
     def both(self, feed: str | None, item: str | None) -> tuple[str | None, str | None]:
-        """The title of the feed, and that of the episode."""
+        """Return the title of the feed, and that of the episode."""
         return self.feed_title(feed), self.item_title(feed, item)
 
     def cover(self, feed: str | None, item: str | None = None) -> str | None:
-        """The address of the episode's picture on this server, else of its feed's."""
+        """Return the address of the episode's picture on this server, or else of its feed's."""
         episode, known = self.episodes.get((feed or "", item or "")), self.feeds.get(feed or "")
         return address((episode and episode.cover) or (known and known.cover))
 
@@ -78,14 +79,14 @@ UNTITLED = Titles({}, {})
 
 
 def titles_for(user_id: UUID, rows: Iterable[Any]) -> Titles:
-    """What is known of the feeds, and the episodes if any, that a listener's own rows name."""
+    """Return what is known of the feeds, and the episodes if any, in a listener's own rows."""
     names = _names(rows)
     feeds = feeds_for(user_id, {feed for feed, _ in names})
     return Titles(feeds, episodes_of(names, feeds))
 
 
 def public_titles(rows: Iterable[Any]) -> Titles:
-    """The same for what everybody may read."""
+    """Return the same as ``titles_for``, limited to what everybody may read."""
     names = _names(rows)
     feeds = public_feeds({feed for feed, _ in names})
     return Titles(feeds, episodes_of(names, feeds))
@@ -100,7 +101,7 @@ def enriched(feed: FeedShown | FeedListed) -> Enriched | None:
 
 
 def address(path: str | None) -> str | None:
-    """A path of this server as apps on other hosts need it."""
+    """Return a path of this server as an absolute URL, which apps on other hosts need."""
     return path and f"{settings.PUBLIC_URL}{path}"
 
 

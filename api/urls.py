@@ -29,7 +29,7 @@ from eventstore.domain.topics import TOPICS
 
 v1 = [
     *me.paths,
-    # before the topics: their paths take a feed with all that follows
+    # before the topics, because their paths match a feed together with all that follows it
     *feeds.paths,
     *opml.paths,
     *(one for topic in TOPICS for one in import_module(f"api.v1.{topic.name}").paths),

@@ -1,7 +1,7 @@
-"""What a request says, as checked and normalised structs; or every error in it, with its place.
+"""Checks requests: returns checked and normalised structs, or every error with its place.
 
-msgspec decodes in one go (10,000 play statuses in 25 ms) and stops at the first error. So what is refused is
-gone over again, field by field.
+msgspec decodes in one go (10,000 play statuses in 25 ms) and stops at the first error. A refused request is
+therefore checked again, field by field.
 """
 
 import re
@@ -20,9 +20,9 @@ from api.errors import FieldError, Invalid
 from eventstore.domain.fields import values_of
 from eventstore.domain.identifiers import CODES_OF_ADDRESSES, InvalidIdentifier
 
-# A payload may be wrong in every one of 50,000 entries; nobody reads on after this many.
+# A payload may have an error in each of 50,000 entries; nobody reads more than this many.
 MOST_ERRORS = 1_000
-# what names a feed or an episode
+# fields that identify a feed or an episode
 ADDRESSES = frozenset(("rss_source_feed", "rss_source_item", *IN_ITEM))
 _PLACE = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
 
@@ -30,7 +30,8 @@ T = TypeVar("T", bound=Struct)
 
 
 class Field(NamedTuple):
-    """A field of a request, as far as checking it goes. ``entries``: the struct of a list of structs."""
+    """A field of a request, as needed to check it. ``entries``: the type of its members if it is a list of
+    structs."""
 
     name: str
     type: Any
@@ -41,8 +42,8 @@ class Field(NamedTuple):
 
 
 class Refusal(Struct):
-    """An entry that was left out, as its address can never be accepted: nobody but the publisher of the feed
-    could mend it."""
+    """An entry that was left out because its address can never be accepted: only the publisher of the feed
+    could correct it."""
 
     place: str
     code: str
@@ -50,7 +51,8 @@ class Refusal(Struct):
 
 
 def validate(struct: type[T], data: object) -> T:
-    """``data`` (names to values, as JSON has them) as a normalised ``struct``. Raises ``Invalid``."""
+    """Return ``data`` (a mapping from names to JSON values) as a normalised ``struct``. Raises
+    ``Invalid``."""
     try:
         value = _convert(struct, data)
     except ValueError:
@@ -60,34 +62,35 @@ def validate(struct: type[T], data: object) -> T:
 
 
 def check_across(value: Struct) -> None:
-    """Raise ``Invalid`` for the rules across fields that a normalised request breaks."""
+    """Raise ``Invalid`` if a normalised request breaks rules that concern several fields."""
     if errors := first_errors(cross_field_errors(value)):
         raise Invalid(*errors)
 
 
 def field_errors(struct: type[Struct], data: object, place: str = "") -> Iterator[FieldError]:
-    """What is wrong with ``data`` as a ``struct``."""
+    """Yield what is wrong with ``data`` as a ``struct``."""
     try:
-        # most entries of a refused payload are good, and told so 5 times faster as a whole
+        # most entries of a refused payload are valid, and checking an entry as a whole is 5 times faster
         value = _convert(struct, data)
     except ValueError as error:
         if not isinstance(data, dict):
             yield FieldError("invalid", "Expected an object.", place or None)
             return
         found = None
-        # one by one: nobody asks for all of 50,000
+        # a generator: nobody needs all 50,000 errors
         for found in chain(_errors_of_fields(struct, data, place), _missing(struct, data.get, place)):
             yield found
-        if found is None:  # several fields together
+        if found is None:  # only several fields together are wrong
             yield field_error(error, place or None)
     else:
         yield from cross_field_errors(value, place)
 
 
 def cross_field_errors(value: Struct, place: str = "") -> Iterator[FieldError]:
-    """The rules across fields that a normalised struct breaks, and those of each entry of its lists.
+    """Yield errors for the rules across fields that a normalised struct breaks, and for each entry of its
+    lists.
 
-    A struct may name fields of which it needs one (``api.episodes.needed``), and have a method ``errors``.
+    A struct may name fields of which one is needed (``api.episodes.needed``), and have a method ``errors``.
     """
     yield from _missing(type(value), partial(getattr, value), place)
     for error in value.errors() if hasattr(value, "errors") else ():
@@ -101,7 +104,7 @@ def cross_field_errors(value: Struct, place: str = "") -> Iterator[FieldError]:
 
 
 def first_errors(errors: Iterator[FieldError]) -> list[FieldError]:
-    """The errors, or the first ``MOST_ERRORS`` and a word that there are more."""
+    """Return the errors, or the first ``MOST_ERRORS`` and an error that says that there are more."""
     listed = list(islice(errors, MOST_ERRORS + 1))
     if len(listed) > MOST_ERRORS:
         more = f"Only the first {MOST_ERRORS} faults are listed."
@@ -110,7 +113,8 @@ def first_errors(errors: Iterator[FieldError]) -> list[FieldError]:
 
 
 def field_error(error: Exception, place: str | None = None) -> FieldError:
-    """msgspec's own words about a value; its place ``$.plays[3].item`` becomes ``plays.3.item``."""
+    """Return msgspec's message about a value as an error; its place ``$.plays[3].item`` becomes
+    ``plays.3.item``."""
     text = str(error)
     if found := _PLACE.search(text):
         inner = re.sub(r"\[(\w+|\.\.\.)\]", r".\1", found[1]).lstrip(".")
@@ -120,9 +124,9 @@ def field_error(error: Exception, place: str | None = None) -> FieldError:
 
 
 def normalise(struct: type[Struct], values: Sequence[Struct]) -> None:
-    """Bring every field into its one spelling, in place, entries of lists included. Raises ``ValueError``.
+    """Normalise every field in place, including entries of lists. Raises ``ValueError``.
 
-    Field by field, so that each of thousands of entries costs no look-ups.
+    Works field by field, so that thousands of entries need no look-ups of their own.
     """
     set_field = msgspec.structs.force_setattr
     for name, normalised in _normalisers(struct):
@@ -137,9 +141,10 @@ def normalise(struct: type[Struct], values: Sequence[Struct]) -> None:
 
 
 def leave_out(struct: type[Struct], data: object, place: str = "") -> Iterator[Refusal]:
-    """Take the entries out of the lists in ``data``, in place, whose addresses can never be accepted.
+    """Remove, in place, the entries of lists in ``data`` whose addresses can never be accepted, and yield
+    them.
 
-    An entry that has other faults as well stays, and is refused with the whole.
+    An entry that has other errors as well stays, so that the whole request is refused.
     """
     for name, entries in lists_of(struct):
         listed = data.get(name) if isinstance(data, dict) else None
@@ -158,7 +163,7 @@ def leave_out(struct: type[Struct], data: object, place: str = "") -> Iterator[R
 
 
 def count_entries(value: Struct) -> int:
-    """How many entries its lists hold, those of the entries included."""
+    """Return how many entries its lists hold, including the entries of entries."""
     total = 0
     for name, struct in lists_of(type(value)):
         entries = getattr(value, name)
@@ -173,7 +178,7 @@ def fields_of(struct: type[Struct]) -> tuple[Field, ...]:
 
 @cache
 def lists_of(struct: type[Struct]) -> tuple[tuple[str, type[Struct]], ...]:
-    """The fields that are lists of structs."""
+    """Return the fields that are lists of structs."""
     return tuple((field.name, field.entries) for field in fields_of(struct) if field.entries is not None)
 
 
@@ -184,7 +189,8 @@ def _convert(struct: type[T], data: object) -> T:
 
 
 def _missing(struct: type[Struct], get: Callable[[str], object], place: str) -> Iterator[FieldError]:
-    """The fields of which one must be given, where none is. An empty GUID or enclosure is none."""
+    """Yield an error for each group of fields of which one must be given and none is. An empty GUID or
+    enclosure counts as none."""
     for names in needed(struct):
         if not any(get(name) if name in IN_ITEM else get(name) is not None for name in names):
             detail = f"Give {', '.join(names[:-1])} or {names[-1]}."
@@ -199,8 +205,8 @@ def _has_rules(struct: type[Struct]) -> bool:
 
 @cache
 def _is_good(struct: type[Struct]) -> Callable[[Struct], bool]:
-    """Whether an entry has the first of the fields of which it needs one, and needs nothing else: so most of
-    thousands are told to be good, in a tenth of the time."""
+    """Return a check whether an entry has the first of the fields of which it needs one, if it has no other
+    rules. With it most of thousands of entries pass in a tenth of the time."""
     first = [names[0] for names in needed(struct)]
     if not first or hasattr(struct, "errors") or any(_has_rules(entries) for _, entries in lists_of(struct)):
         return lambda _: False
@@ -214,7 +220,7 @@ def _normalisers(struct: type[Struct]) -> tuple[tuple[str, Callable[[Any], objec
 
 
 def _fields_that_count(struct: type[Struct], data: dict[str, Any]) -> Iterator[Field]:
-    """Without the item where GUID or enclosure URL are given, which win."""
+    """Return the fields without the item if GUID or enclosure URL are given, which take precedence."""
     named = names_episodes(struct) and any(data.get(name) for name in IN_ITEM)
     return (field for field in fields_of(struct) if not named or field.name != item_field(struct))
 
@@ -233,7 +239,7 @@ def _refusals(struct: type[Struct], entry: object, place: str) -> Iterator[Refus
 
 
 def _has_other_faults(struct: type[Struct], entry: object, refused: int) -> bool:
-    """Whether more is wrong with an entry than the ``refused`` addresses in it."""
+    """Whether an entry has other errors than the ``refused`` addresses in it."""
     return len(list(islice(field_errors(struct, entry), refused + 1))) > refused
 
 
@@ -272,7 +278,7 @@ def _field(field: msgspec.structs.FieldInfo) -> Field:
 
 
 def _metas(type_: Any) -> Iterator[Meta]:
-    """What annotations say, also inside ``… | None``."""
+    """Yield the metadata of annotations, also inside ``… | None``."""
     origin = get_origin(type_)
     if origin is Annotated:
         yield from (meta for meta in type_.__metadata__ if isinstance(meta, Meta))

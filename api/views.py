@@ -1,4 +1,4 @@
-"""What the views of the API have in common, over REST framework's own."""
+"""What the views of the API have in common, on top of REST framework's own."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -26,32 +26,32 @@ T = TypeVar("T")
 
 @cache
 def _made(classes: tuple[type[T], ...]) -> list[T]:
-    """One of each, for all requests: they keep nothing of any."""
+    """Return one instance of each class, shared by all requests, as they keep no state."""
     return [each() for each in classes]
 
 
-# of each view the methods that it has, as Allow says them
+# for each view, the methods that it has, as the header Allow lists them
 _allowed: dict[type[APIView], str] = {}
 
 
 class View(APIView):
-    """A view says which scope each of its methods needs (api/auth.py)."""
+    """A view that declares which scope each of its methods needs (api/auth.py)."""
 
     public: ClassVar[bool] = False
     scopes: ClassVar[Mapping[str, str]] = {}
-    # no address ends in .json
+    # no address has a format suffix such as .json
     format_kwarg = None
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """The methods that there are, which are the same for every request."""
+        """Return the header Allow, which is the same for every request."""
         view = type(self)
         if view not in _allowed:
             _allowed[view] = ", ".join(self.allowed_methods)
         return {"Allow": _allowed[view]}
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
-        """There is one format."""
+        """Return the only format."""
         return RENDERER, RENDERER.media_type
 
     def get_authenticators(self) -> list[BaseAuthentication]:
@@ -62,20 +62,21 @@ class View(APIView):
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         made = super().initialize_request(request, *args, **kwargs)
-        # REST framework takes a chunked body for none; ours reads it (api/parsers.py)
+        # REST framework takes a chunked body for an empty one; our parser reads it (api/parsers.py)
         made._stream = cast(BinaryIO, request)
         return made
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """REST framework's steps, but limits before scopes: what is refused for its scope counts, too."""
+        """Do REST framework's steps, but check limits before scopes: requests refused for their scope count,
+        too."""
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         self.perform_authentication(request)
         self.check_throttles(request)
         self.check_permissions(request)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **names: str) -> Response:
-        """404 in place of 405 for a path that is none with any method: identifiers are matched with their
-        slashes, so that ``subscriptions/{feed}/nothing`` comes here too."""
+        """Answer 404 instead of 405 for a path that is invalid for every method. Identifiers are matched
+        including their slashes, so that ``subscriptions/{feed}/nothing`` arrives here too."""
         for method in self.allowed_methods:
             declared = operation_of(self, method)
             if declared is not None and declared.path is not None:
@@ -86,12 +87,12 @@ class View(APIView):
         return super().http_method_not_allowed(request, *args, **names)
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
-        """Which methods there are, in Allow. What browsers ask beforehand the gate answers."""
+        """List the available methods in Allow. The gate answers CORS preflights."""
         return Response(status=204)
 
 
 class PublicView(View):
-    """Open to everybody, and counted by address: nobody is asked who he is."""
+    """A view open to everybody, without authentication, whose requests are counted by address."""
 
     public = True
     authentication_classes: Sequence[type[BaseAuthentication]] = ()
@@ -100,7 +101,7 @@ class PublicView(View):
 
 
 class Unknown(PublicView):
-    """Whatever is not an address of the API: 404 in the API's shape, whatever the method."""
+    """Any address that the API does not have: 404 in the API's shape, whatever the method."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         raise NotFound

@@ -1,7 +1,7 @@
-"""Who calls the routes of podcast apps, and how they are answered: Basic or a cookie, JSON by the path alone.
+"""Authentication and answers for the routes of podcast apps: Basic or a cookie; the path decides the format.
 
-Plain views, not REST framework's: these routes have authentication, errors and bodies of their own, and apps
-send a body of JSON under any Content-Type.
+These are plain views, not REST framework's: the routes have authentication, errors and bodies of their own,
+and apps send JSON bodies under any Content-Type.
 """
 
 import binascii
@@ -36,10 +36,10 @@ from eventstore.domain.messages import Command
 COOKIE: Final = "sessionid"
 CHALLENGE: Final = 'Basic realm="Balados", charset="UTF-8"'
 LARGEST: Final = 16 * MIB
-# objects and lists within each other
+# limit of objects and lists nested within each other
 DEEPEST: Final = 20
 YEAR: Final = 365 * 24 * 3600
-# counts of a request that changed something, here or in the app
+# names of counts that show that a request changed something, here or in the app
 NEWS: Final = ("new", "sent", "added", "removed", "held", "changed")
 
 _CONTAINERS: Final = frozenset({dict, list})
@@ -47,24 +47,25 @@ _CREDENTIALS: Final = re.compile(r"//[^/?#\s]*@")
 
 Order = TypeVar("Order", bound=Command)
 Answer = HttpResponse | StreamingHttpResponse
-# gets the call and what its path names; gives an answer, what becomes JSON, or None for an empty one
+# A handler gets the call and what its path names; it returns a response, something to encode as JSON, or None
+# for an empty response.
 Handler = Callable[..., Any]
 
 
 class Call:
-    """One request of an app. ``who`` is None where nobody signed in, on routes that are open to everybody."""
+    """One request of an app. ``who`` is None if nobody signed in, on routes that are open to everybody."""
 
     def __init__(self, request: HttpRequest, moment: datetime) -> None:
         self.request = request
         self.now = moment
         self.who: SignedIn | None = None
-        # what the answer sets, where the app signed in with a password
+        # the cookie that the answer sets, if the app signed in with a password
         self.cookie: str | None = None
-        # which of two this is about, for apps that send their own clocks (``marks.App``)
+        # which of the two topics this call is about, for apps that send their own clocks (``marks.App``)
         self.topic = ""
         self.agent: str = request.META.get("HTTP_USER_AGENT", "")[:200]
         self.query: Mapping[str, str] = request.GET
-        # what the listener may read of it on /apps
+        # the log entry of this call, which the listener can read on /apps
         self.entry = Entry("other")
 
     @property
@@ -78,16 +79,16 @@ class Call:
         return App(self.who.user_id, self.who.app(self.agent), self.who.is_one_app, self.topic)
 
     def order(self, command: Callable[..., Order], **fields: Any) -> Order:
-        """A command of who calls, of this moment."""
+        """Return a command of the caller, at the time of this call."""
         return command(user_id=self.user_id, now=self.now, **fields)
 
     def batch(self, orders: Iterable[Any]) -> Batch:
-        """All of these, in one append."""
+        """Return a command that carries out all of these in one append."""
         return self.order(Batch, orders=tuple(orders))
 
     def tell(self, what: str, skipped: Sequence[tuple[Any, str]] = (), **counts: int) -> None:
-        """Say what the app wanted, by a name of ``web/app_log.py``, with ``counts``; ``NEWS`` are news.
-        ``skipped``: what was sent and not taken, with the reasons."""
+        """Set the log entry: ``what`` the app wanted, by a name in ``web/app_log.py``, with ``counts``; those
+        in ``NEWS`` are news. ``skipped``: what was sent but not accepted, with the reasons."""
         self.entry = Entry(
             what,
             {name: count for name, count in counts.items() if count},
@@ -97,7 +98,7 @@ class Call:
         )
 
     def log(self, status: int = 200) -> None:
-        """Keep it for its listener, once the answer is known."""
+        """Keep the log entry for the listener, once the answer is known."""
         if self.who is None:
             return
         entry = self.entry
@@ -108,11 +109,11 @@ class Call:
 
     @cached_property
     def body(self) -> bytes:
-        """The raw body, unpacked. Raises ``ApiError`` 413 and 400."""
+        """Return the body, decompressed. Raises ``ApiError`` 413 and 400."""
         return _unpacked(_raw(self.request), self.request.META.get("HTTP_CONTENT_ENCODING", "identity"))
 
     def json(self, kind: type) -> Any:
-        """The body, which must be of that kind. Raises ``ApiError`` 400."""
+        """Return the decoded body, which must be of type ``kind``. Raises ``ApiError`` 400."""
         found = decoded(self.body)
         if not isinstance(found, kind):
             raise bad(f"The body must be a JSON {'object' if kind is dict else 'list'}.")
@@ -128,9 +129,9 @@ def not_found(detail: str = "Not found.") -> ApiError:
 
 
 def route(*, is_open: bool = False, is_limited: bool = True, **handlers: Handler) -> Callable[..., Answer]:
-    """A view of handlers by their methods. Not ``is_open``: somebody must sign in, whose name is ``user``
-    where the path has one; else whoever signs in does so. What is open is limited by address, unless it sees
-    to that itself (not ``is_limited``)."""
+    """Return a view that calls the handler of each method. Unless ``is_open``, the caller must sign in; where
+    the path has a ``user``, whoever signs in must be that user. Open routes are limited by address, unless
+    they see to that themselves (not ``is_limited``)."""
     methods = {name.upper(): handler for name, handler in handlers.items()}
     if "GET" in methods:
         methods["HEAD"] = methods["GET"]
@@ -150,7 +151,7 @@ def route(*, is_open: bool = False, is_limited: bool = True, **handlers: Handler
 
 
 def since_of(call: Call) -> int:
-    """From where on an app wants to be told. Raises ``ApiError`` 400."""
+    """Return the mark since which an app wants changes; 0 if it sent none. Raises ``ApiError`` 400."""
     text = call.query.get("since", "")
     if not text:
         return 0
@@ -160,12 +161,12 @@ def since_of(call: Call) -> int:
 
 
 def encoded(found: Any) -> HttpResponse:
-    """JSON in ASCII."""
+    """Return a response with JSON in ASCII."""
     return HttpResponse(json.dumps(found, separators=(",", ":")), content_type="application/json")
 
 
 def decoded(raw: bytes) -> Any:
-    """What a body of JSON holds. Raises ``ApiError`` 400."""
+    """Return what a JSON body holds. Raises ``ApiError`` 400."""
     try:
         found = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_once_each, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -201,7 +202,7 @@ def _answered(
 
 
 def _logged(call: Call, content: Any) -> Iterator[bytes]:
-    """What is streamed, and then kept: only then it is known how much there was."""
+    """Yield what is streamed, and log the call afterwards: only then is it known how much was sent."""
     yield from content
     call.log()
 
@@ -223,7 +224,7 @@ def _finished(answer: Answer, call: Call | None = None) -> Answer:
 
 
 def _refused(error: Exception) -> Answer:
-    """Raises the error again where it is a mistake of ours."""
+    """Return the answer to an error. Raises the error again if it is a bug of ours."""
     if isinstance(error, LockedOut):
         error = ApiError(
             429, "locked_out", "Too many wrong passwords.", int(settings.AXES_COOLOFF_TIME.total_seconds())
@@ -246,7 +247,7 @@ def _shown(error: APIException) -> HttpResponse:
 
 
 def _sign_in(call: Call, needed: bool) -> None:
-    """Raises ``ApiError`` 401 and 400, ``LockedOut``."""
+    """Authenticate the caller. Raises ``ApiError`` 401 and 400, ``LockedOut``."""
     header = call.request.META.get("HTTP_AUTHORIZATION")
     cookie = call.request.COOKIES.get(COOKIE)
     if header is not None and "," in header:
@@ -284,7 +285,7 @@ def _by_basic(call: Call, header: str) -> SignedIn | None:
 
 
 def _keep_or_open(call: Call, who: SignedIn, cookie: str | None) -> None:
-    """The session whose cookie came along, or a new one."""
+    """Use the session whose cookie was sent, or open a new one."""
     known = app_login.by_cookie(cookie, call.now) if cookie else None
     if known is not None and (known.user_id, known.password) == (who.user_id, who.password):
         call.who, call.cookie = known, cookie
@@ -293,7 +294,7 @@ def _keep_or_open(call: Call, who: SignedIn, cookie: str | None) -> None:
 
 
 def check_rate(request: HttpRequest) -> None:
-    """Raises ``ApiError`` 429."""
+    """Count a request for the client's address. Raises ``ApiError`` 429."""
     limit = settings.PUBLIC_REQUESTS_PER_MINUTE
     waits = attempts.limited("public", str(client_address(request)), limit, WINDOW)
     if waits is not None:
@@ -310,7 +311,7 @@ def _raw(request: HttpRequest) -> bytes:
         return request.read() if int(length) else b""
     if "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         return b""
-    # Django reads nothing where no length is given
+    # Django reads nothing if no Content-Length is given
     raw = bytes(request.META["wsgi.input"].read(LARGEST + 1))
     if len(raw) > LARGEST:
         raise _too_large()
@@ -318,7 +319,7 @@ def _raw(request: HttpRequest) -> bytes:
 
 
 def _unpacked(raw: bytes, encoding: str) -> bytes:
-    """Counted while it is unpacked: a few KB may stand for gigabytes."""
+    """Decompress the body and limit the size of the result: a few KB may expand to gigabytes."""
     if encoding.lower() in ("", "identity"):
         return raw
     if encoding.lower() != "gzip":
@@ -340,7 +341,7 @@ def _too_large() -> ApiError:
 
 
 def _named(sent: Any) -> str:
-    """What an app sent, by a name that its listener may know it by; never with a password in it."""
+    """Return a name by which the listener may recognise what an app sent, never with a password in it."""
     if isinstance(sent, dict):
         sent = sent.get("episode") or sent.get("guid") or sent.get("podcast") or sent
     text = sent if isinstance(sent, str) else json.dumps(sent)
@@ -355,7 +356,8 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_depth(found: Any) -> None:
-    """Level by level: a body of thousands of actions has two. Raises ``ApiError`` 400."""
+    """Check the nesting level by level: a body of thousands of actions has only two levels. Raises
+    ``ApiError`` 400."""
     level = [found] if type(found) in _CONTAINERS else []
     for _ in range(DEEPEST):
         insides = (one.values() if type(one) is dict else one for one in level)

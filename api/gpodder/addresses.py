@@ -1,4 +1,4 @@
-"""Addresses of feeds as each device spells what it is told, and of feeds that have moved."""
+"""Addresses of feeds: how each device spells them, and which feeds have moved."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -20,26 +20,26 @@ from feeds.spelling import Address, Corrections, episode_address, feed_address
 
 __all__ = ["Address", "Corrections", "Spellings", "episode_address", "feed_address"]
 
-# beside the spelling: the device was told that the feed has moved
+# kept beside the spelling: the device was told that the feed has moved
 TOLD: Final = "told_of_move"
-# after the host, what a feed's address seldom has but encoded
+# after the host, characters that a feed's address seldom has unless they are percent-encoded
 _MAY_BE_DECODED: Final = re.compile("https?://[^/]*/.*[:?=&@+,;].*")
 _SETTINGS = msgspec.json.Decoder(Settings).decode
 
 
 class Spellings:
-    """How a device spells the addresses of feeds, where it is not as they are kept.
+    """How a device spells the addresses of feeds, where that differs from how they are kept.
 
-    A feed that moved is the same to a device: it is called by its old address until the device was told the
-    new one, and then by whatever the device goes on to send.
+    A feed that moved remains the same feed to a device: it is called by its old address until the device was
+    told the new one, and from then on by whatever address the device sends.
     """
 
     def __init__(self, user_id: UUID, device: str) -> None:
         self._user_id, self.device = user_id, device
         self._looked_up: set[str] = set()
         self._looked_into: set[str] = set()
-        # by feed and GUID of an episode the address by which the device itself has named its file: feeds give
-        # out several, and some apps know an episode by that alone
+        # By feed and GUID of an episode: the address by which the device itself has named its file. Feeds
+        # give out several addresses, and some apps recognise an episode only by its address.
         self.files: dict[tuple[str, str], str] = {}
         self.moved: dict[str, str] = {}
 
@@ -48,7 +48,7 @@ class Spellings:
         return dict(_settings(self._user_id, self.device)) if self.device else {}
 
     def look_up(self, feeds: Iterable[str]) -> None:
-        """Find out which of these feeds have moved: ``url`` then gives them their new address."""
+        """Find out which of these feeds have moved: ``url`` then returns their new address."""
         unknown = set(feeds) - self._looked_up
         self._looked_up |= unknown
         self.moved |= moved_feeds(self._user_id, unknown)
@@ -68,11 +68,11 @@ class Spellings:
         return self.url_before(self.moved.get(feed, feed))
 
     def url_before(self, feed: str) -> str:
-        """As long as it had not moved."""
+        """Return the device's address of a feed, without regard to moves."""
         return self._own(feed) or url_of_feed(feed)
 
     def knows(self, feed: str) -> bool:
-        """Whether the device has named this feed."""
+        """Whether the device has sent this feed."""
         return feed in self._known
 
     def was_told(self, feed: str) -> bool:
@@ -80,16 +80,16 @@ class Spellings:
         return TOLD in self._known.get(feed, {})
 
     def has_old(self, old: str, new: str) -> bool:
-        """Whether a feed that moved is to the device what it knows by the old address: and not one that it
-        has found by itself at the new one."""
+        """Whether the device takes a feed that moved for the one that it knows by the old address, rather
+        than for one that it has found by itself at the new address."""
         own = self._own(new)
         return not own or self.was_told(new) or feed_address(own).feed == old
 
     def orders(
         self, call: Call, sent: Iterable[tuple[str, str]], *, also_same: bool = False
     ) -> Iterator[Any]:
-        """What remembers the spellings of feeds that came: pairs of feed and address. ``also_same``: those
-        that are spelt as they are kept, too."""
+        """Yield the commands that remember how the device spells the feeds it sent: pairs of feed and
+        address. ``also_same``: also for feeds that are spelled as they are kept."""
         for feed, url in sent:
             usual = self._own(feed) or ("" if also_same else url_of_feed(feed))
             if url != usual:
@@ -103,8 +103,9 @@ class Spellings:
 
 
 class Moves(NamedTuple):
-    """Feeds that were sent by an old address, with the new one; and what remembers how the device calls it.
-    ``apart``: those that the device has found by itself at the new one: it does not mean them by the old."""
+    """Feeds that were sent by an old address. ``feeds``: the new address of each. ``orders``: commands that
+    remember how the device calls them. ``apart``: those that the device has found by itself at the new
+    address, which it does not mean when it sends the old one."""
 
     feeds: dict[str, str]
     orders: list[Any]
@@ -112,7 +113,8 @@ class Moves(NamedTuple):
 
 
 def moved_feeds(user_id: UUID, feeds: Collection[str]) -> dict[str, str]:
-    """Of these feeds those that a listener follows no longer, but under the address that they moved to."""
+    """Return those of these feeds that a listener no longer follows except by the address they moved to, with
+    that address."""
     known = moves.new_addresses(feeds)
     if not known:
         return {}
@@ -123,8 +125,8 @@ def moved_feeds(user_id: UUID, feeds: Collection[str]) -> dict[str, str]:
 
 
 def decoded_feeds(user_id: UUID, feeds: Collection[str]) -> dict[str, str]:
-    """Of these feeds those that a listener does not follow, with what he follows under an address that
-    differs in its percent signs alone: AntennaPod and Kasts decode what they are told."""
+    """Return those of these feeds that a listener does not follow, each with a followed feed whose address
+    differs only in its percent-encoding: AntennaPod and Kasts decode the addresses that they are given."""
     suspects = {feed for feed in feeds if _MAY_BE_DECODED.fullmatch(url_of_feed(feed))}
     if not suspects:
         return {}
@@ -136,15 +138,16 @@ def decoded_feeds(user_id: UUID, feeds: Collection[str]) -> dict[str, str]:
 
 
 def moves_among(call: Call, device: str, sent: Mapping[str, str], corrections: Corrections | None) -> Moves:
-    """Of feeds with the addresses that were sent, those that have moved, or are followed under an address
-    that the device has decoded. ``corrections`` tell the device that a feed has moved: it then gets the new
-    address, unless it sends the old one again. Who has none is told nothing."""
+    """Find, among the feeds that were sent with these addresses, those that have moved, or that are
+    followed by an address that the device has percent-decoded. ``corrections`` tell the device that a feed
+    has moved: it then gets the new address, unless it sends the old one again. Without ``corrections`` it
+    is not told."""
     decoded = decoded_feeds(call.user_id, sent.keys())
     found = decoded | moved_feeds(call.user_id, sent.keys() - decoded.keys())
     spelt = Spellings(call.user_id, device)
     apart = {old for old, new in found.items() if not spelt.has_old(old, new)}
     values = {
-        # what a device decodes it decodes again: it is told its own spelling
+        # a device that decodes an address would decode it again, so it gets its own spelling
         new: _spelling_after(spelt, sent, old, new, None if old in decoded else corrections)
         for old, new in found.items()
         if old not in apart
@@ -155,7 +158,7 @@ def moves_among(call: Call, device: str, sent: Mapping[str, str], corrections: C
 def _spelling_after(
     spelt: Spellings, sent: Mapping[str, str], old: str, new: str, corrections: Corrections | None
 ) -> dict[str, Any]:
-    """What is remembered of how the device calls a feed that it has sent by its old address."""
+    """Return the settings that remember how the device calls a feed that it has sent by its old address."""
     if new in sent or corrections is None:
         return {SPELLING: sent.get(new, sent[old])}
     corrections.correct(sent[old], url_of_feed(new))
@@ -163,7 +166,7 @@ def _spelling_after(
 
 
 def _settings(user_id: UUID, device: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The settings of each feed on a device, where it has a spelling of its own."""
+    """Yield the settings of each feed on a device for which the device has its own spelling."""
     prefix = f"{scope_of(device)}:"
     for _, key, text in entries.read_topic(log.stream_of(user_id), "settings"):
         if key.startswith(prefix):

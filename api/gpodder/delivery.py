@@ -1,4 +1,4 @@
-"""Actions as apps are told of them: every field that they need, and no number that they take for another."""
+"""Actions as they are sent to apps: with every field that apps need, and no number that they misread."""
 
 import json
 import re
@@ -21,9 +21,10 @@ from eventstore.domain.identifiers import episode_key, parts_of_item
 from eventstore.domain.plays import PlayRecorded, PlayStatus, PositionUpdated
 from feeds.files import files
 
-# what is left of an episode of which nobody knows how long it is: else apps take it for finished
+# Seconds that are assumed to be left of an episode of unknown length: otherwise apps take it for finished.
 UNKNOWN_REST: Final = 600
-# actions of an answer that name each file as the device does; who is told more has just begun
+# In an answer of at most this many actions, files are named as the device names them; a device that gets more
+# has just begun.
 MOST_COMPARED: Final = 1_000
 _BEYOND_ASCII: Final = re.compile("[^\x00-\x7f]")
 
@@ -41,7 +42,8 @@ class Action(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Writer:
-    """``device``, ``feeds``: those alone that are asked for; None is every feed."""
+    """Turns changes into actions. ``device``, ``feeds``: only actions of these; "" is every device, None
+    every feed."""
 
     def __init__(
         self,
@@ -53,12 +55,12 @@ class Writer:
     ) -> None:
         self._spellings = spellings
         self._url = lru_cache(maxsize=10_000)(spellings.url)
-        # most episodes come again and again
+        # most episodes occur again and again
         self._parts = lru_cache(maxsize=20_000)(parts_of_item)
         self._in_words, self.device, self._feeds = in_words, device, feeds
 
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
-        """Of positions that a live player moved one after the other, the last."""
+        """Yield the actions; where a live player moved the position several times in a row, only the last."""
         is_all = self._feeds is None and not self.device
         told = changes if is_all else [change for change in changes if self._is_asked_for(change)]
         plays = [change.event for change in told if not isinstance(change.event, EpisodeActionRecorded)]
@@ -73,27 +75,29 @@ class Writer:
                 yield self._of_event(event, _device_of(change), lengths)
 
     def of_checkpoint(self, of: UserCheckpoint) -> Iterator[Action]:
-        """The newest of each episode, of each kind."""
+        """Yield the newest action of each kind of each episode."""
         return self.of_known(of.user_id, [*of.plays.values(), *of.episode_actions.values()])
 
     def of_known(self, user_id: UUID, known: Sequence[PlayStatus | EpisodeAction]) -> Iterator[Action]:
-        """What is known of episodes, as the actions that it came from; one for each, in this order."""
+        """Yield what is known of episodes as the actions that it came from: one for each, in this order."""
         events = [
             _play(user_id, one) if isinstance(one, PlayStatus) else _other(user_id, one) for one in known
         ]
         return self.of_changes([Change(0, event, None) for event in events])
 
     def of_state(self, user_id: UUID) -> Iterator[Action]:
-        """Of each episode the newest play, else the newest of the others: what the store keeps of it."""
+        """Yield the newest play of each episode, or else its newest other action: what the stored state has
+        of it."""
         user = state_of(user_id).user
         plays = dict(user.plays.items())
         others = [one for key, one in user.episode_actions.items() if key not in plays]
         return self.of_known(user_id, [*plays.values(), *others])
 
     def of_winners(self, user_id: UUID, changes: Sequence[Change]) -> Iterator[Action]:
-        """The play that counts of each episode whose last play among these does not: it came late.
+        """Yield the current play of each episode whose last play among these changes arrived late and does
+        not count.
 
-        Apps go to the newest play of an answer, and few ask whether they know a newer one.
+        Apps use the newest play of an answer, and few check whether they know a newer one.
         """
         last: dict[str, Any] = {}
         for change in changes:
@@ -133,7 +137,7 @@ class Writer:
 
 
 def newest(actions: Iterable[Action]) -> list[Action]:
-    """Of each episode the newest play, else the newest of the others."""
+    """Return the newest play of each episode, or else its newest other action."""
     found: dict[tuple[str, str], Action] = {}
     for action in actions:
         name = action.podcast, action.guid or action.episode
@@ -144,7 +148,7 @@ def newest(actions: Iterable[Action]) -> list[Action]:
 
 
 def ascii_json(found: Any) -> bytes:
-    """JSON in ASCII."""
+    """Return JSON in ASCII."""
     raw = msgspec.json.encode(found)
     return raw if raw.isascii() else _BEYOND_ASCII.sub(_escaped, raw.decode()).encode()
 
@@ -162,7 +166,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _play(user_id: UUID, status: PlayStatus) -> PlayRecorded:
-    """What is known of an episode, as the play that it came from."""
+    """Return what is known of an episode, as the play that it came from."""
     return PlayRecorded(
         user_id=user_id,
         rss_source_feed=status.feed,
@@ -203,7 +207,7 @@ def _device_of(change: Change) -> str | None:
 
 
 def _is_passed(event: PositionUpdated, following: Change | None) -> bool:
-    """Whether the position of an episode was moved on at once."""
+    """Whether the next change moves the position of the same episode again."""
     after = None if following is None else following.event
     return (
         isinstance(after, PositionUpdated)
@@ -213,12 +217,13 @@ def _is_passed(event: PositionUpdated, following: Change | None) -> bool:
 
 
 def _numbers(event: Any, length: int | None) -> tuple[int, int, int]:
-    """Started, position and total, all three always: apps take what is missing for finished."""
+    """Return started, position and total, always all three: apps take an episode for finished if one is
+    missing."""
     position: int = event.position
     told = getattr(event, "total", None)
     total = told or length
     if told is None and isinstance(event, PlayRecorded) and event.played and event.device is None:
-        # marked as played in our own API or pages
+        # marked as played through our own API or pages
         total = total or max(position, 1)
         return total, total, total
     if not total or (total <= position and told is None):
@@ -228,7 +233,7 @@ def _numbers(event: Any, length: int | None) -> tuple[int, int, int]:
 
 
 def _lengths(events: Sequence[Any]) -> dict[tuple[str, str], int]:
-    """How long episodes are by their feeds, of which no app has told it."""
+    """Return how long episodes are according to their feeds, for those whose length no app has reported."""
     wanted = {
         (event.rss_source_feed, event.rss_source_item)
         for event in events

@@ -1,4 +1,4 @@
-"""Devices: `/api/2/devices`, and `/api/2/sync-devices`, where all of them are always in step."""
+"""`/api/2/devices`, and `/api/2/sync-devices`, which reports that all devices are always synchronised."""
 
 import re
 from typing import Any, Final, get_args
@@ -15,25 +15,25 @@ NAME: Final = re.compile(r"[\w.-]{1,255}")
 
 
 def known_devices(call: Call) -> dict[str, Any]:
-    """The devices of who calls, by their names."""
+    """Return the caller's devices by their names."""
     devices = state_of(call.user_id).user.devices
     return {name: device for name, device in sorted(devices.items()) if device.is_known}
 
 
 def check_known(call: Call, device: str) -> None:
-    """Raises ``ApiError`` 404."""
+    """Raise ``ApiError`` 404 if the device is unknown."""
     found = state_of(call.user_id).user.devices.get(device)
     if found is None or not found.is_known:
         raise not_found("No such device.")
 
 
 def registration(call: Call, device: str, **what: Any) -> RegisterDevice:
-    """The order that registers a device, where that is news."""
+    """Return the command that registers a device; it records nothing if nothing is new."""
     return RegisterDevice(user_id=call.user_id, now=call.now, device=device, app=call.agent or None, **what)
 
 
 def origin_of(call: Call, device: str | None = None) -> Origin:
-    """Who did it: the app, the device, the program as it names itself."""
+    """Return the origin of an action: the app, the device, and the program as it names itself."""
     return Origin(call.app.name, device or None, call.agent or None)
 
 
@@ -68,7 +68,7 @@ def listed(call: Call) -> list[dict[str, Any]]:
 
 
 def groups(call: Call) -> dict[str, Any]:
-    """One group of all devices: separate lists for each are what listeners take for a fault."""
+    """Return one group of all devices: listeners would take separate lists for each for a bug."""
     call.tell("asked_devices")
     names = list(known_devices(call))
     return {

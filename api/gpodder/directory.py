@@ -1,4 +1,5 @@
-"""The directory, from what is public here and nothing else: popular podcasts, search, tags, one's data."""
+"""The directory, made only from what is public here: popular podcasts, search, tags, and data of one podcast
+or episode."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ def _search(words: str) -> list[Podcast]:
 
 
 def suggest(call: Call, fmt: str, count: str) -> Answer:
-    """What others like that have something in common with what is followed: its categories."""
+    """Suggest podcasts popular with others that share a category with what the caller follows."""
     number = _number(count)
     call.tell("asked_suggestions")
     followed = {feed for feed, known in state_of(call.user_id).user.subscriptions.items() if known.active}
@@ -132,7 +133,7 @@ def _keys(urls: Any) -> list[Any]:
 
 
 def _top() -> list[Podcast]:
-    """The most popular; each with its place among them by the figures of a week ago."""
+    """Return the most popular podcasts, each with its rank by the figures of a week ago."""
 
     def read() -> list[Podcast]:
         found = public.trending_podcasts(MOST)
@@ -145,13 +146,13 @@ def _top() -> list[Podcast]:
 
 
 def _shown(found: Sequence[Popular]) -> list[Podcast]:
-    """The same of any, with the place of those that are among the most popular."""
+    """Return any podcasts in the same form, with the rank of those that are among the most popular."""
     places = {one["url"]: one["position_last_week"] for one in _top()}
     return [{**one, "position_last_week": places.get(one["url"], 0)} for one in _listed(found)]
 
 
 def _listed(found: Sequence[Popular]) -> list[Podcast]:
-    """Of those of which something is public; what their publishers block is left out."""
+    """Return those podcasts of which something is public, without those that their publishers block."""
     popular = [(one.rss_source_feed, one) for one in found if one.rss_source_feed and any(one.figures)]
     feeds = public_feeds(feed for feed, _ in popular)
     return [
@@ -162,7 +163,8 @@ def _listed(found: Sequence[Popular]) -> list[Podcast]:
 
 
 def _kept(name: str, read: Callable[[], list[T]]) -> list[T]:
-    """What was read in the last five minutes, unless something was taken out of public sight since then."""
+    """Return what was read in the last five minutes, unless something was withdrawn from the public since
+    then."""
     digest = sha256(f"{public.sight()} {name}".encode()).hexdigest()
     key = f"balados:directory:{digest}"
     kept: bytes | None = attempts.unless_away(lambda: cache.get(key))

@@ -1,4 +1,5 @@
-"""What was done with episodes: `/api/2/episodes`, plays, downloads and deletions, in the order of arrival."""
+"""What was done with episodes, at `/api/2/episodes`: plays, downloads and deletions, in the order of
+arrival."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -22,13 +23,13 @@ from feeds.actions import Order, Reading
 from feeds.queries import addresses_of
 
 MOST_ACTIONS: Final = 50_000
-# in one answer; the rest comes with the next
+# limit of actions in one answer; the rest comes with the next
 MOST_SENT: Final = 100_000
 CHUNK: Final = 5_000
 
 
 def upload(call: Call, version: int = 2) -> dict[str, Any]:
-    """Record actions in one append; what is none is left out, and named."""
+    """Record actions in one append; entries that are no actions are left out, and listed in the answer."""
     if not call.body.strip():
         raise bad("The body is empty.")
     sent = call.json(list)
@@ -60,7 +61,7 @@ def _tell_upload(call: Call, orders: list[Order], outcome: Outcome, reading: Rea
 
 
 def read(call: Call, version: int = 2) -> Answer:
-    """Every action since a mark; of an episode the newest where ``aggregated``."""
+    """Return every action since a mark; with ``aggregated``, only the newest of each episode."""
     device = call.query.get("device", "")
     if device:
         check_known(call, device)
@@ -71,7 +72,7 @@ def read(call: Call, version: int = 2) -> Answer:
 
 
 def written(call: Call, writer: Writer, *, aggregated: bool = False) -> Answer:
-    """What a writer tells of the time since a mark."""
+    """Answer with what a writer makes of the changes since a mark."""
     found = marks.place(call.app, since_of(call))
     extent = changes.extent(call.user_id, found.version)
     place = marks.within(call.app, found, extent.head)
@@ -84,7 +85,8 @@ def written(call: Call, writer: Writer, *, aggregated: bool = False) -> Answer:
 
 
 def _answered(call: Call, mark: Any, batches: Iterator[tuple[int, list[Any]]], head: int) -> Answer:
-    """The actions of batches, each with the version up to which it tells; streamed where there are many."""
+    """Answer with the actions of batches, each with the version up to which it goes; streamed if there are
+    many."""
     actions: list[Any] = []
     for version, some in batches:
         actions += some
@@ -135,7 +137,7 @@ def _batches(
 
 
 def _told(call: Call, after: int, extent: changes.Extent, writer: Writer) -> Iterator[tuple[int, list[Any]]]:
-    """What the log holds; of before that, the newest of each episode."""
+    """Yield the actions in the log; for the time before it, the newest actions of each episode."""
     begins_anew = after == 0
     if not extent.is_whole and (kept := changes.checkpoint(call.user_id)) is not None and kept[0] > after:
         after, begins_anew = kept[0], True
@@ -148,7 +150,8 @@ def _told(call: Call, after: int, extent: changes.Extent, writer: Writer) -> Ite
 
 
 def _feeds(call: Call) -> list[str] | None:
-    """The podcast that is asked for, by all its addresses; of one that cannot be nothing is known."""
+    """Return the podcast that is asked for, by all its addresses: None if none is, [] if its address is
+    invalid."""
     podcast = call.query.get("podcast", "")
     if not podcast:
         return None

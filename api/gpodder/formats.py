@@ -1,10 +1,11 @@
-"""Lists of podcasts as txt, JSON, JSONP, OPML and XML: written, and the first two and OPML read."""
+"""Lists of podcasts as txt, JSON, JSONP, OPML and XML: all are written, and txt, JSON and OPML are read as
+well."""
 
 import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final
-from xml.etree import ElementTree  # written alone
+from xml.etree import ElementTree  # only for writing
 
 from django.http import HttpResponse
 
@@ -22,7 +23,7 @@ Podcast = dict[str, Any]
 
 
 def write_urls(call: Call, urls: Sequence[str], fmt: str) -> HttpResponse:
-    """A list of addresses alone."""
+    """Answer with a list that has only addresses."""
     if fmt in ("json", "jsonp"):
         return _json(call, list(urls), fmt)
     return write_podcasts(
@@ -33,7 +34,7 @@ def write_urls(call: Call, urls: Sequence[str], fmt: str) -> HttpResponse:
 
 
 def write_podcasts(call: Call, podcasts: Sequence[Podcast], fmt: str) -> HttpResponse:
-    """Raises ``ApiError`` 400 for a format that there is not."""
+    """Answer with a list of podcasts. Raises ``ApiError`` 400 for an unknown format."""
     if fmt in ("json", "jsonp"):
         return _json(call, scaled(call, podcasts), fmt)
     if fmt == "txt":
@@ -51,7 +52,7 @@ def write_podcasts(call: Call, podcasts: Sequence[Podcast], fmt: str) -> HttpRes
 
 
 def read_urls(call: Call, fmt: str) -> list[Any]:
-    """The addresses of a list that was sent. Raises ``ApiError`` 400."""
+    """Return the addresses in a list that was sent. Raises ``ApiError`` 400."""
     if fmt == "json":
         found = decoded(call.body)
         if not isinstance(found, list):

@@ -1,4 +1,4 @@
-"""`/api/2/lists`: collections that are public, and the listener's own; read alone."""
+"""`/api/2/lists`: public collections, and the listener's own; read-only."""
 
 import re
 import unicodedata
@@ -19,7 +19,7 @@ from projections.public_lists import shown_in_lists
 
 
 def slug(name: str) -> str:
-    """The name of a list in its address."""
+    """Return the name of a list as it is in its address."""
     folded = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "-", folded).strip("-") or "list"
 
@@ -64,7 +64,8 @@ def _lists(call: Call, stream: Stream) -> Iterator[Collection]:
 
 
 def _public(stream: Stream, feeds: list[str]) -> list[str]:
-    """Those that others may see: the address of a feed may be a key of its listener's."""
+    """Return those feeds that others may see: the address of a feed may be its listener's secret key to
+    it."""
     known = public_feeds(feeds)
     names = [(feed, None) for feed in feeds if feed in known]
     return [feed for feed, _ in shown_in_lists(stream, names)]

@@ -1,9 +1,10 @@
-"""The numbers that podcast apps take for times: how far each app knows a listener's stream.
+"""Marks, the numbers that podcast apps take for times: how much each app knows of a listener's stream.
 
-Apps keep seconds of 32 bits, and each bends them: one stores the number of its last read, another that of its
-last upload, a third adds one, a fourth takes its own clock. So what an app is given is a mark, and a row says
-which version of the stream it means: delivery goes by order of arrival, whatever the clocks of devices say.
-Marks are even, so that one more still means the same; unique for a listener; and near the server's clock.
+Apps keep seconds in 32 bits, and each treats them in its own way: one stores the number of its last read,
+another that of its last upload, a third adds one, a fourth sends its own clock. An app is therefore given a
+mark, and a row says which version of the stream it stands for: changes are delivered in the order of arrival,
+whatever the clocks of devices say. Marks are even, so that a mark plus one still means the same; unique for a
+listener; and close to the server's clock.
 """
 
 from datetime import datetime, timedelta
@@ -18,16 +19,17 @@ from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
 from projections.connect import run
 
-# what apps are told of, in two topics that have the same marks
+# the events that apps are told of, in two topics that share their marks
 Types = tuple[type[Event], ...]
 SUBSCRIPTIONS: Final[Types] = (UserSubscribed, UserUnsubscribed, RemovalHeld, RemovalSettled)
 EPISODES: Final[Types] = (PlayRecorded, PositionUpdated, EpisodeActionRecorded)
-# a mark that is given again to who has news: Kasts asks again for as long as it gets an old one
+# How old a mark may be to be given again to an app that has news: Kasts repeats a request for as long as it
+# gets an old mark.
 FRESH: Final = timedelta(seconds=5)
-# how far marks may run ahead of the clock, and how far a clock that is no mark is taken back
+# How many seconds marks may be ahead of the clock, and how many are subtracted from a clock that is no mark.
 AHEAD_S: Final = 60
 LATEST: Final = 2**31 - 2
-# writers of one listener who draw marks in the same moment
+# attempts to draw a mark, for writers of one listener who draw at the same moment
 TRIES: Final = 32
 
 LOOK = """
@@ -38,7 +40,7 @@ UNION ALL (SELECT 2, app, mark, version, at FROM system.sync_marks
             WHERE user_id = %(user)s AND mark <= %(before)s AND extract(epoch FROM at) <= %(before)s
             ORDER BY mark DESC LIMIT 1)
 """
-# The unique key refuses who would draw the same; then another look finds the next.
+# The unique key refuses a second writer that draws the same mark; another attempt then finds the next one.
 DRAW = """
 INSERT INTO system.sync_marks (user_id, app, mark, version, at)
 SELECT %(user)s, %(app)s, next, %(version)s, %(now)s
@@ -62,8 +64,8 @@ class Mark(NamedTuple):
 
 
 class Place(NamedTuple):
-    """From which version on an app is to be told, and the last mark that it was given. ``is_new``: it names
-    none, and begins."""
+    """The version since which an app is to be told of changes, and the last mark that it was given.
+    ``is_new``: the app sent no mark, and is starting."""
 
     version: int
     last: Mark | None
@@ -71,10 +73,11 @@ class Place(NamedTuple):
 
 
 class App(NamedTuple):
-    """``is_one``: not several that merely call themselves the same.
+    """An app of a listener. ``is_one``: it is a single app, not several that merely use the same name.
 
-    ``topic``: of an app that may send its own clock in place of a mark, which of the two it asks for. Its
-    marks are then told apart by that: it is told everything since the version that it last had of it.
+    ``topic``: for an app that may send its own clock instead of a mark, which of the two topics it asks for.
+    Its marks are kept apart by topic: it is told everything since the version that it last received of that
+    topic.
     """
 
     user_id: UUID
@@ -84,12 +87,13 @@ class App(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Under which its marks are kept."""
+        """Return the key under which its marks are kept."""
         return f"{self.name}/{self.topic}" if self.topic else self.name
 
 
 def place(app: App, since: int) -> Place:
-    """What a number that an app sends means: a mark, or for an app with a ``topic`` perhaps its own clock."""
+    """Find what a number sent by an app means: a mark or, for an app with a ``topic``, perhaps its own
+    clock."""
     values = {"user": app.user_id, "app": app.key, "named": [since, since - 1], "before": since - AHEAD_S}
     named: list[Mark] = []
     last = fallback = None
@@ -104,14 +108,15 @@ def place(app: App, since: int) -> Place:
     named.sort(key=lambda mark: mark.app != app.key)
     meant = (named[0] if named else fallback) if since else None
     if meant is None:
-        # whose clock is behind all marks has been here before
+        # an app whose clock is behind all marks is not new
         return Place(0, last, is_new=not (app.topic and since and last is not None))
     version = min(meant.version, last.version) if app.topic and last is not None else meant.version
     return Place(version, last, is_new=False)
 
 
 def within(app: App, found: Place, head: int) -> Place:
-    """The same; but nothing of before where the stream was restored from an older backup."""
+    """Return the same place, or the beginning if the stream was restored from a backup older than the
+    place."""
     known = max(found.version, 0 if found.last is None else found.last.version)
     if known <= head:
         return found
@@ -120,7 +125,7 @@ def within(app: App, found: Place, head: int) -> Place:
 
 
 def after_reading(app: App, found: Place, version: int, has_news: bool, now: datetime) -> int:
-    """The mark for an answer that tells everything up to a version."""
+    """Return the mark for an answer that contains everything up to a version."""
     last = found.last
     if last is not None and (
         not has_news or (last.version == version and timedelta() <= now - last.at <= FRESH)
@@ -130,16 +135,17 @@ def after_reading(app: App, found: Place, version: int, has_news: bool, now: dat
 
 
 def after_upload(app: App, last: Mark | None, before: int, version: int, topic: Types, now: datetime) -> int:
-    """The mark for an upload that moved the stream from version ``before`` to ``version``.
+    """Return the mark for an upload that moved the stream from version ``before`` to ``version``.
 
-    Where others have changed the topic since the app's last mark, that is given again: so the app's next read
-    brings what came between its read and its upload. Else the app has it all, and its own is not sent back.
+    If others have changed the topic since the app's last mark, that mark is given again, so that the app's
+    next read returns what arrived between its read and its upload. Otherwise the app has everything, and its
+    own changes are not sent back.
     """
     if last is not None and (not app.is_one or version <= last.version):
         return last.mark
     between = app.user_id, 0 if last is None else last.version, before
     if not app.is_one or changes.has_others(*between, topic, app.name):
-        # never 0: to who sends that no removal is told
+        # never 0: an app that sends 0 is not told of removals
         return _draw(app, None, 0, now) if last is None else last.mark
     if last is not None and not changes.has_others(*between, (*SUBSCRIPTIONS, *EPISODES), app.name):
         run(MOVE, [version, now, app.user_id, app.key, last.mark, last.version], "system")
@@ -148,7 +154,7 @@ def after_upload(app: App, last: Mark | None, before: int, version: int, topic: 
 
 
 def _draw(app: App, last: Mark | None, version: int, now: datetime) -> int:
-    """A new mark; or the last again, where there is one and marks have run ahead of the clock."""
+    """Draw a new mark; return the last one again if there is one and marks are too far ahead of the clock."""
     seconds = int(now.timestamp())
     values = {"user": app.user_id, "app": app.key, "version": version, "now": now}
     values |= {"least": seconds + seconds % 2, "most": LATEST if last is None else seconds + AHEAD_S}

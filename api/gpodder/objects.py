@@ -1,4 +1,4 @@
-"""Podcasts and episodes as gpodder's clients want them: every field, always."""
+"""Podcasts and episodes as gpodder's clients expect them: with every field, always."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ SELECT rss_source_feed, subscribers FROM public.podcast_popularity WHERE feed_ke
 
 
 def podcasts(call: Call, feeds: Sequence[str]) -> list[dict[str, Any]]:
-    """What is known of these feeds: of secret ones, for who follows them alone."""
+    """Return what is known of these feeds; of secret ones, only to those who follow them."""
     known = public_feeds(feeds) if call.who is None else feeds_for(call.who.user_id, feeds)
     counts = dict(run(SUBSCRIBERS, [[feed_key_of(feed) for feed in feeds]]).fetchall())
     return [podcast(feed, known.get(feed), counts.get(feed, 0)) for feed in feeds]
@@ -29,7 +29,7 @@ def podcasts(call: Call, feeds: Sequence[str]) -> list[dict[str, Any]]:
 def podcast(
     feed: str, known: FeedShown | None, subscribers: int, subscribers_last_week: int = 0
 ) -> dict[str, Any]:
-    """``position_last_week`` is told by the directory, where it is known."""
+    """Return a podcast. The directory sets ``position_last_week`` where it is known."""
     url = url_of_feed(feed)
     cover = None if known is None or known.cover is None else absolute(known.cover)
     return {
@@ -48,7 +48,8 @@ def podcast(
 
 
 def scaled(call: Call, podcasts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With logos of at least as many pixels as ``scale_logo`` asks for. Raises ``ApiError`` 400."""
+    """Return the podcasts with logos of at least as many pixels as ``scale_logo`` asks for. Raises
+    ``ApiError`` 400."""
     text = call.query.get("scale_logo", str(USUAL_LOGO))
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= LARGEST_LOGO):
         raise bad(f"scale_logo is a number of pixels from 1 to {LARGEST_LOGO}.")
@@ -61,7 +62,7 @@ def scaled(call: Call, podcasts: Iterable[dict[str, Any]]) -> list[dict[str, Any
 
 
 def episodes(user_id: Any, names: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """What is known of these episodes (normalised feed and item)."""
+    """Return what is known of these episodes, pairs of normalised feed and item."""
     names = list(names)
     feeds = feeds_for(user_id, {feed for feed, _ in names})
     shown = episodes_of(names, feeds)
@@ -85,13 +86,15 @@ def episode(
 
 
 def naive(moment: datetime) -> str:
-    """A time in UTC as these apps read it: without an offset, in whole seconds."""
-    # strftime takes four times as long, and pads no year; isoformat twice as long, asking for the offset
+    """Return a time in UTC as these apps read it: without an offset, in whole seconds."""
+    # strftime takes four times as long and does not pad years; isoformat takes twice as long, as it asks for
+    # the offset
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     date = utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second
     return "%04d-%02d-%02dT%02d:%02d:%02d" % date  # noqa: UP031
 
 
 def absolute(path: str) -> str:
-    """A path of ours as an address, below the prefix that a server has mounted the instance at, if any."""
+    """Return a path of ours as an absolute URL, below the prefix at which a server mounts the instance, if
+    any."""
     return f"{settings.PUBLIC_URL}{get_script_prefix().rstrip('/')}{path}"

@@ -1,4 +1,5 @@
-"""Settings that apps keep, `/api/2/settings`; favourites, `/api/2/favorites`, which are saved episodes."""
+"""Settings that apps keep, at `/api/2/settings`, and favourites, at `/api/2/favorites`, which are saved
+episodes."""
 
 import json
 import re
@@ -25,10 +26,10 @@ from eventstore.domain.settings import (
 )
 from feeds.files import files, named
 
-# NUL, which PostgreSQL does not keep, and halves of characters of UTF-16
+# NUL, which PostgreSQL cannot store, and UTF-16 surrogates
 _UNTOLD: Final = re.compile("[\0\ud800-\udfff]")
 FAVOURITE: Final = "is_favorite"
-# which of these, true, makes a podcast or the account public
+# the setting that, if true, makes a podcast or the account public
 PUBLIC: Final = {"podcast": "public_subscription", "account": "public_profile"}
 
 
@@ -74,7 +75,8 @@ def favourites(call: Call) -> list[dict[str, Any]]:
 
 
 def _scope(call: Call, kind: str) -> Scope:
-    """Raises ``ApiError`` 404 for another scope or an unknown device, 400 where one is not named."""
+    """Raises ``ApiError`` 404 for an unknown scope or device, 400 if the scope's device, podcast or episode
+    is missing."""
     if kind == "account":
         return Scope(kind)
     if kind == "device":
@@ -97,7 +99,7 @@ def _scope(call: Call, kind: str) -> Scope:
 
 
 def _item(call: Call, feed: str, item: str) -> str:
-    """The episode of that file, as far as it is known."""
+    """Return the item of the episode with that file, as completely as it is known."""
     found = files([(feed, item)]).get((feed, item))
     if found is not None and found.guid:
         return named(item, found)
@@ -117,13 +119,13 @@ def _shown(call: Call, of: Scope) -> dict[str, Any]:
 
 
 def _check(call: Call, of: Scope, values: dict[str, Any], removed: list[Any]) -> None:
-    """Raises ``ApiError`` 400."""
+    """Raise ``ApiError`` 400 for invalid names or values, and for too many of them."""
     for name in [*values, *removed]:
         if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME or _UNTOLD.search(name):
             raise bad(f"Names have 1 to {LONGEST_NAME} characters.")
     try:
         texts = [json.dumps(value, ensure_ascii=False, allow_nan=False).encode() for value in values.values()]
-    except (ValueError, RecursionError):  # half a character of UTF-16, a number beyond all numbers
+    except (ValueError, RecursionError):  # a lone surrogate, or a number that is too large
         raise bad("A value is no text, or no number.") from None
     if any(len(text) > LONGEST_VALUE or b"\\u0000" in text for text in texts):
         raise bad(f"Values have {LONGEST_VALUE:,} bytes at most.")
@@ -137,7 +139,7 @@ def _check(call: Call, of: Scope, values: dict[str, Any], removed: list[Any]) ->
 
 
 def _beside(call: Call, of: Scope, values: dict[str, Any]) -> list[Any]:
-    """What settings do beyond being kept."""
+    """Return the commands for the effects that settings have beyond being stored."""
     if of.item is not None and isinstance(values.get(FAVOURITE), bool):
         order: Any = SaveEpisode if values[FAVOURITE] else UnsaveEpisode
         return [call.order(order, feed=of.feed, item=of.item)]

@@ -1,4 +1,4 @@
-"""`/api/2/auth`: signing in, which any route does as well, and out."""
+"""`/api/2/auth`: signing in, which any route does as well, and signing out."""
 
 from django.http import HttpResponse
 from django.urls import get_script_prefix
@@ -14,7 +14,7 @@ def log_in(call: Call) -> dict[str, str]:
 
 
 def log_out(call: Call, name: str) -> HttpResponse:
-    """Ends the session whose cookie came along; also where there is none."""
+    """End the session whose cookie was sent; succeeds also if there is none."""
     if call.who is not None:
         if username_key(name) != call.who.username_key:
             raise bad("This address is of another account.")

@@ -1,4 +1,4 @@
-"""Podcasts followed: what changed, `/api/2/subscriptions`, and whole lists, `/subscriptions`."""
+"""Followed podcasts: changes at `/api/2/subscriptions`, and whole lists at `/subscriptions`."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,19 +26,19 @@ from eventstore.domain.settings import SPELLING
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserSubscribed, UserUnsubscribed
 from eventstore.log import LAST_VERSION
 
-# read at once: nobody follows as many
+# changes that are read at once: nobody follows that many podcasts
 MOST_CHANGES = 100_000
 
 
 class Changed(NamedTuple):
-    """Feeds that a device is told of: followed now, and no longer followed."""
+    """Feeds that a device is told of: those followed now, and those no longer followed."""
 
     add: list[str]
     remove: list[str]
 
 
 def read_changes(call: Call, device: str) -> dict[str, Any]:
-    """What changed since a mark, as the net of it."""
+    """Return the net changes since a mark."""
     since = since_of(call)
     note_device(call, device)
     found = marks.place(call.app, since)
@@ -57,11 +57,11 @@ def read_changes(call: Call, device: str) -> dict[str, Any]:
 
 
 def changed_since(call: Call, found: marks.Place, device: str) -> tuple[Changed, marks.Place, int]:
-    """What a device is to be told of, the place that it is told from, and the version up to which it is."""
+    """Return what a device is to be told, since which place, and up to which version."""
     extent = changes.extent(call.user_id, found.version)
     place = marks.within(call.app, found, extent.head)
     if place.is_new:
-        # never a removal for who begins: it would delete what is on the device alone
+        # never a removal for an app that is starting: it would delete what is only on the device
         return Changed(_followed(call, device), []), place, extent.head
     if place.version == extent.head:
         return Changed([], []), place, extent.head
@@ -70,7 +70,7 @@ def changed_since(call: Call, found: marks.Place, device: str) -> tuple[Changed,
 
 
 def _changed_feeds(call: Call, after: int, extent: changes.Extent) -> dict[str, bool]:
-    """The feeds of which something changed; whether more than that a removal was settled."""
+    """Return the feeds that changed, and for each whether more happened than that a removal was settled."""
     found: dict[str, bool] = {}
     if not extent.is_whole and (kept := changes.checkpoint(call.user_id)) is not None:
         after = max(after, kept[0])
@@ -83,8 +83,8 @@ def _changed_feeds(call: Call, after: int, extent: changes.Extent) -> dict[str, 
 
 
 def _net(call: Call, feeds: Mapping[str, bool], device: str) -> Changed:
-    """Each feed once, as it stands now; not those of which this device waits for an answer. What was settled
-    concerns the device alone that had asked."""
+    """Return each feed once, in its present state, without those for whose removal this device awaits an
+    answer. A settled removal concerns only the device that had asked for it."""
     stream = state_of(call.user_id)
     stream.fetch({"subscriptions": tuple(feeds), "held_removals": tuple(feeds)})
     told = Changed([], [])
@@ -101,8 +101,8 @@ def _net(call: Call, feeds: Mapping[str, bool], device: str) -> Changed:
 
 
 def _without_moves(call: Call, told: Changed, device: str, after: int) -> Changed:
-    """A feed that moved stays what it is to a device that knows it by the old address: not one feed less and
-    another more, which would cost the device its downloads."""
+    """Leave out feeds that moved and that the device knows by the old address: they remain the same to it.
+    One feed removed and another added would cost the device its downloads."""
     spelt = Spellings(call.user_id, device)
     spelt.look_up(told.remove)
     if not spelt.moved:
@@ -125,7 +125,7 @@ def _without_moves(call: Call, told: Changed, device: str, after: int) -> Change
 
 
 def _followed(call: Call, device: str) -> list[str]:
-    """What is followed, but for what this device would have unfollowed."""
+    """Return what is followed, without the feeds for whose removal this device awaits an answer."""
     user = state_of(call.user_id).user
     held: Mapping[str, HeldRemoval] = dict(user.held_removals)
     own = {feed for feed, waits in held.items() if waits.device == device}
@@ -146,7 +146,8 @@ def upload_changes(call: Call, device: str) -> dict[str, Any]:
 
 
 def upload(call: Call, device: str, add: Any, remove: Any) -> dict[str, Any]:
-    """Follow and unfollow, in one append; what is no address of a feed is left out, and named."""
+    """Follow and unfollow in one append; what is not the address of a feed is left out, and listed in the
+    answer."""
     if not isinstance(add, list) or not isinstance(remove, list):
         raise bad("add and remove are lists of addresses.")
     corrections = Corrections()
@@ -168,9 +169,9 @@ def upload(call: Call, device: str, add: Any, remove: Any) -> dict[str, Any]:
 def store(
     call: Call, device: str, added: dict[str, str], removed: Iterable[str], moves: Moves, *, also_same: bool
 ) -> Outcome:
-    """Record it, in one append; what was sent by an old address is the feed that moved."""
+    """Record the changes in one append; what was sent by an old address stands for the feed that moved."""
     feeds = dict.fromkeys(moves.feeds.get(feed, feed) for feed in added)
-    # who leaves the old address and adds the new one has gone along by itself
+    # a device that removes the old address and adds the new one has followed the move by itself
     left = (feed if feed in moves.apart else moves.feeds.get(feed, feed) for feed in removed)
     removed = [feed for feed in dict.fromkeys(left) if feed not in feeds]
     orders: list[Any] = [registration(call, device), *moves.orders]
@@ -193,7 +194,7 @@ def _tell(call: Call, what: str, came: int, outcome: Outcome, corrections: Corre
 
 
 def _is_too_much(call: Call, device: str, removed: list[str]) -> bool:
-    """Whether the listener is asked first."""
+    """Whether so many feeds are removed that the listener is asked first."""
     if not removed:
         return False
     active = _active(call)
@@ -211,7 +212,7 @@ def _active(call: Call) -> set[str]:
 def _taken(
     sent: list[Any], name: str, corrections: Corrections, skipped: list[dict[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    """Feeds with the addresses that were sent."""
+    """Yield the feeds with the addresses that were sent."""
     for index, url in enumerate(sent):
         address = feed_address(url)
         corrections.note(url, address)
@@ -241,7 +242,8 @@ def read_all(call: Call, fmt: str) -> Answer:
 
 
 def put_list(call: Call, device: str, fmt: str) -> None:
-    """The whole list of a device: what it lacks is unfollowed where the device knows it."""
+    """Store the whole list of a device: followed feeds that are not in it are unfollowed if the device knows
+    them."""
     sent: dict[str, str] = {}
     corrections, urls = Corrections(), formats.read_urls(call, fmt)
     for url in urls:
@@ -262,7 +264,7 @@ def put_list(call: Call, device: str, fmt: str) -> None:
 
 
 def note_device(call: Call, device: str) -> None:
-    """That a device has come; registered where it is new."""
+    """Note that a device has called, and register it if it is new."""
     assert call.who is not None
     known = state_of(call.user_id).user.devices.get(device)
     if known is None or not known.is_known:
@@ -271,7 +273,7 @@ def note_device(call: Call, device: str) -> None:
 
 
 def _told(call: Call, device: str) -> marks.App:
-    """Under which a mark says up to which version a device was told what is followed."""
+    """Return the app whose marks say up to which version a device was told what is followed."""
     return marks.App(call.user_id, f"d:{key_of(device)}", True)
 
 
@@ -283,7 +285,7 @@ def _note_told(call: Call, device: str, version: int) -> None:
 
 
 def _new_since(call: Call, version: int) -> set[str]:
-    """The feeds followed since a version."""
+    """Return the feeds followed since a version."""
     return set(_changed_feeds(call, version, changes.extent(call.user_id, version)))
 
 

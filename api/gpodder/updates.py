@@ -1,4 +1,4 @@
-"""`/api/2/updates`: what changed among the podcasts of a device, with their new episodes."""
+"""`/api/2/updates`: what changed among the podcasts that a device follows, and their new episodes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -52,8 +52,8 @@ def read(call: Call, device: str) -> dict[str, Any]:
 
 
 def _updates(call: Call, since: int, device: str) -> list[dict[str, Any]]:
-    """The episodes of podcasts followed that came since a time, and what was done with each; with
-    ``include_actions`` the action itself."""
+    """Return the episodes of followed podcasts that arrived since a time, and what was done with each; with
+    ``include_actions``, also the action itself."""
     user = state_of(call.user_id).user
     followed = [feed for feed, known in user.subscriptions.items() if known.active]
     feeds = feeds_for(call.user_id, followed)

@@ -1,4 +1,4 @@
-"""Every address of gpodder's protocol: below /api/2 and /api/1, and lists at the root."""
+"""All addresses of gpodder's protocol: below /api/2 and /api/1, and lists at the root."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ PARTS = {
     "tag": r"[\w-]{1,100}",
     "fmt": "[a-z]{1,8}",
 }
-# our own pages live there
+# our own pages have these addresses
 NO_USERS = "(?!export/|new/|import/|export[.]|new[.]|import[.])"
 
 

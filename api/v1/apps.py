@@ -1,4 +1,5 @@
-"""The apps that a user has let in. Every app sees and revokes itself; with the scope `user`, all of them."""
+"""The apps that a user has let in. Every app sees and can revoke itself; with the scope `user`, all of
+them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -48,7 +49,7 @@ class AppsView(View):
 
     @operation("List apps", answers={200: Apps})
     def get(self, request: Request) -> Response:
-        """The apps that the user has let in; without the scope `user`, the calling app alone."""
+        """The apps that the user has let in; without the scope `user`, only the calling app."""
         caller = caller_of(request)
         position = answers.account_position(request)
         apps = listed_apps(caller.user_id, caller.app_id)
@@ -62,8 +63,8 @@ class AppView(View):
 
     @operation("Revoke an app", answers={200: Done}, once=True)
     def delete(self, request: Request, path: AppPath) -> Response:
-        """Its tokens are refused from the next request on. Without the scope `user`, an app revokes itself
-        alone."""
+        """The app's tokens are refused from the next request on. Without the scope `user`, an app can only
+        revoke itself."""
         caller = caller_of(request)
         if path.app_id != caller.app_id and not allows(caller.scopes, ALL):
             raise PermissionDenied(needs(ALL), HasScope.code)
@@ -76,7 +77,7 @@ class AppView(View):
 
 
 def listed_apps(user_id: UUID, calling: str) -> list[App]:
-    """The apps that a user has let in; ``calling`` is the id of the one that asks, or ""."""
+    """Return the apps that a user has let in; ``calling`` is the id of the app that asks, or ""."""
     return [_shown(grant, calling) for grant in grants.list_grants(user_id)]
 
 

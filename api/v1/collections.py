@@ -19,9 +19,9 @@ from projections.lists import CollectionFeedRow
 
 
 class Collection(Struct):
-    """A collection without its feeds. The default one holds every feed that is subscribed to, and is not
-    deleted or taken from (422 `default_collection`). `updated_at`:
-    when its name, description, color, visibility or order last changed."""
+    """A collection without its feeds. The default collection holds every feed that the user follows; it
+    cannot be deleted, and no feed can be removed from it (422 `default_collection`). `updated_at`: when its
+    name, description, color, visibility or order last changed."""
 
     id: UUID
     name: str
@@ -44,19 +44,20 @@ class CollectionFeed(Struct):
 
 
 class CollectionBody(NewList, kw_only=True):
-    """`id`: the app's own choice; without it the server chooses one. Others see it only if it is public."""
+    """`id`: chosen by the app; without it the server chooses one. Others see the collection only if it is
+    public."""
 
     color: Color | None = None
 
 
 class CollectionChanges(ListChanges, kw_only=True):
-    """What is left out, or null, stays as it is; an empty description or color takes it away."""
+    """What is left out or null does not change; an empty description or color removes it."""
 
     color: NewColor | None = None
 
 
 class CollectionFeedBody(NewMember, kw_only=True):
-    """A feed that the user subscribes to (422 `not_subscribed`). `added_at` is for what was done offline."""
+    """A feed that the user follows (422 `not_subscribed`). `added_at` is for what was done offline."""
 
     rss_source_feed: Feed
 
@@ -66,7 +67,7 @@ class OrderedFeed(Struct):
 
 
 class CollectionOrder(Order):
-    """The feeds in their new order; those that are not named come after these."""
+    """The feeds in their new order; feeds that are not listed come after these."""
 
     place: ClassVar = ("feeds", "rss_source_feed")
 

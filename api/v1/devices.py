@@ -15,7 +15,7 @@ from projections.queries import DEVICES
 
 
 class Devices(Struct):
-    """`registered_at`: when a device was last seen, to a day."""
+    """`registered_at`: the day on which a device was last seen."""
 
     devices: list[DeviceEntry]
     next_cursor: str | None
@@ -26,7 +26,7 @@ class DevicesView(View):
 
     @operation("List devices", answers={200: Devices})
     def get(self, request: Request, query: PageQuery) -> Response:
-        """The devices of gpodder's apps, in a stable order."""
+        """The devices of gpodder apps, in a stable order."""
         user_id = caller_of(request).user_id
         read = lambda: DEVICES.page([user_id], {}, query.cursor, query.limit)  # noqa: E731
         return answer_page(request, "devices", read, Devices)

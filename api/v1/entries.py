@@ -1,6 +1,6 @@
-"""What devices know of every topic: the entries of syncs and exports, made from the registry of topics.
+"""The entries of syncs and exports, made from the registry of topics: what devices know of each topic.
 
-An entry that is sent is the domain's own, with every field checked for what its name says.
+An entry that is sent is the domain's own, with every field checked according to its name.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ from eventstore.domain.sync import SyncConflict, SyncData, SyncUserData
 from eventstore.domain.topic import Topic
 from eventstore.domain.topics import TOPICS
 
-# What a field may hold, by its name. Numbers and texts that are not named here are refused at the start: they
+# What a field may hold, by its name. Numbers and texts that are not listed here are refused at startup: they
 # would have no bounds.
 KINDS: dict[str, Any] = {
     "rss_source_feed": Feed,
@@ -70,13 +70,14 @@ KINDS: dict[str, Any] = {
     "settings": SettingsText,
     "kind": PlaylistKind,
 }
-# these have their bounds in them
+# types whose values need no further bounds
 PLAIN = (bool, UUID)
 
 
 def _sent(entry: type[Struct], name: str) -> type[Struct]:
-    """An entry as a device may send it. Where it has no time that must be given, one of those that may be is
-    needed: it would say nothing. An item may be named by its GUID and enclosure instead."""
+    """Return an entry type as a device may send it. An entry without a required time needs at least one of
+    its optional times: without any it would say nothing. An item may be given by its GUID and enclosure URL
+    instead."""
     fields = msgspec.structs.fields(entry)
     times = {field.name: field.required for field in fields if _bare(field.type) is datetime}
     rules: dict[str, Any] = {} if any(times.values()) else {"at_least_one": tuple(times)}
@@ -106,7 +107,7 @@ def _checked(field: msgspec.structs.FieldInfo) -> Any:
 
 
 def _errors_of_optional(entry: Any) -> Iterator[FieldError]:
-    """An episode is one of its feed."""
+    """Yield an error for an episode without a feed."""
     if entry.rss_source_item is not None and entry.rss_source_feed is None:
         yield FieldError("required", "Give the feed of the episode.", "rss_source_feed")
 
@@ -120,7 +121,7 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 
 
 def _bare(type_: Any) -> Any:
-    """A type without ``| None``."""
+    """Return a type without ``| None``."""
     members = [member for member in get_args(type_) if member is not NoneType]
     return members[0] if NoneType in get_args(type_) and len(members) == 1 else type_
 
@@ -147,7 +148,8 @@ def _conflict(topic: Topic) -> type[Struct]:
 
 
 def lists_of_entries() -> list[tuple[str, Any]]:
-    """The fields of all that the server knows: the entries of each topic by its plural."""
+    """Return the fields for everything the server knows: the entries of each topic, under the topic's
+    plural."""
     return [(topic.plural, list[topic.register.entry]) for topic in TOPICS]  # type: ignore[name-defined]
 
 
@@ -155,7 +157,7 @@ _SENT = [
     (topic.plural, _sent(topic.register.entry, "Sent" + topic.kind.title().replace("_", "")))
     for topic in TOPICS
 ]
-# Lists of what somebody knows of every topic; bodies add to it.
+# Lists of what a device or an export knows of every topic; request bodies add their own fields.
 SentData: Any = defstruct(
     "SentData",
     [(plural, list[sent], msgspec.field(default_factory=list)) for plural, sent in _SENT],  # type: ignore[valid-type]
@@ -165,20 +167,20 @@ Conflict: Any = reduce(or_, _CONFLICTS.values())
 
 
 def command_of(sent: Any, user_id: UUID, now: datetime) -> SyncUserData:
-    """The sync of a ``SentData``."""
+    """Return the sync command for a ``SentData``."""
     lists = {topic.plural: getattr(sent, topic.plural) for topic in TOPICS}
     return SyncUserData(user_id=user_id, now=now, **lists)
 
 
 def show(data: SyncData) -> SyncData:
-    """What the server knows as answers have it: every episode named in all three ways, in place."""
+    """Prepare what the server knows for an answer: give, in place, every episode all three of its names."""
     for topic in TOPICS:
         show_episodes(getattr(data, topic.plural))
     return data
 
 
 def shown(lost: SyncConflict) -> Struct:
-    """A conflict as answers have it."""
+    """Return a conflict as answers show it."""
     show_episodes([lost.client])
     show_episodes([lost.server])
     return _CONFLICTS[lost.type](lost.key, lost.client, lost.server, lost.winner, lost.rule)

@@ -1,4 +1,4 @@
-"""What apps did with episodes beside playing them."""
+"""What apps did with episodes besides playing them."""
 
 from django.urls import path
 from msgspec import Struct
@@ -25,8 +25,8 @@ class EpisodeActionsView(View):
 
     @operation("List episode actions", answers={200: EpisodeActions})
     def get(self, request: Request, query: PageQuery) -> Response:
-        """The newest download, deletion or mark as new of each episode, the oldest first, so that a walk
-        through the pages misses none. Plays are listed with the plays."""
+        """The newest download, deletion or mark as new of each episode, the oldest first, so that reading
+        page by page misses none. Plays are listed with the plays."""
         user_id = caller_of(request).user_id
         return answer_page(
             request,

@@ -1,4 +1,4 @@
-"""The history of a listener, from the log of events itself."""
+"""The history of a listener, read from the event log itself."""
 
 import re
 from contextlib import suppress
@@ -48,8 +48,8 @@ Rule = Annotated[
 
 
 class HistoryEvent(Struct):
-    """`happened_at`: the time that counts, the device's own where it could be believed; `claimed_at`: the
-    device's, where it could not. `app_name` is null where the app has been revoked since."""
+    """`happened_at`: the time that counts, which is the device's own if that was plausible; `claimed_at`: the
+    device's time if it was not. `app_name` is null if the app has been revoked since."""
 
     event_id: str
     version: int
@@ -78,9 +78,9 @@ class EventsView(View):
 
     @operation("Show the history", answers={200: History})
     def get(self, request: Request, query: PageQuery) -> Response:
-        """What the user did, the newest arrival first: what, when it happened, when it arrived, from which
-        app and device, and whether it still holds. Single events are kept for 45 days, unless the operator
-        says otherwise; a checkpoint stands for those before."""
+        """What the user did, the newest arrival first: what it was, when it happened, when it arrived, from
+        which app and device, and whether it still holds. Single events are kept for 45 days, unless the
+        operator sets another period; a checkpoint replaces those before."""
         before = LAST_VERSION if query.cursor is None else _version_in(query.cursor)
         caller = caller_of(request)
         position = answers.account_position(request)
@@ -101,7 +101,8 @@ class EventsView(View):
 
 
 def counted(event: UserCheckpoint) -> dict[str, Any]:
-    """What a checkpoint holds, in numbers: the state itself, of up to 100 MB, is what an export tells."""
+    """Return the number of entries in a checkpoint: the state itself, of up to 100 MB, is left to the
+    export."""
     topics = {name: getattr(event, name) for name in event.__struct_fields__ if name != "user_id"}
     return {name: len(value) if isinstance(value, dict | tuple) else value for name, value in topics.items()}
 
@@ -137,7 +138,7 @@ def _data(row: RecordedEvent, event: Event | None) -> dict[str, Any]:
 
 
 def _version_in(cursor: str) -> int:
-    """Raises ``InvalidCursor``."""
+    """Return the version in a cursor. Raises ``InvalidCursor``."""
     text = decode_cursor(cursor)
     if not re.fullmatch("[1-9][0-9]{0,9}", text) or int(text) > LAST_VERSION:
         raise InvalidCursor(cursor)

@@ -1,4 +1,4 @@
-"""Everything of a listener as one JSON document, and back again."""
+"""Exports everything of a listener as one JSON document, and imports it again."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -42,14 +42,15 @@ from eventstore.reading import decoded, origin_of
 from projections import queries
 from projections.queries import ActivityRow, Page
 
-# An export of 100,000 plays has 72 MB and what others may see of them; without the events it has 20.
+# An export of 100,000 plays has 72 MB, and in addition what others may see of them; without the events it has
+# 20.
 LARGEST = 128 * MIB
 MOST_ENTRIES = 250_000
-# Events that are read and encoded at once: a long history is not in memory three times.
+# Events that are read and encoded at once, so that a long history is not in memory three times.
 CHUNK = 5_000
 CHECKPOINT = "UserCheckpoint"
 DISPOSITION = 'attachment; filename="balados-export.json"'
-# One append each: as many as a sync has at most.
+# Entries recorded in one append: as many as a sync has at most.
 PART = 50_000
 Format = Annotated[Literal["balados-export"], meta("What kind of document this is.")]
 Version = Annotated[Literal[1], meta("The version of its shape.")]
@@ -57,8 +58,8 @@ Kind = Annotated[str, meta("subscribe, play, save or share.")]
 
 
 class ExportedEvent(Struct):
-    """As it is recorded, but a checkpoint in numbers: the lists of the export have what it holds.
-    `occurred_at` is the client's own time as it was sent."""
+    """As it was recorded, except that a checkpoint is reduced to numbers: the lists of the export have its
+    contents. `occurred_at` is the client's own time as it was sent."""
 
     version: int
     event_id: str
@@ -74,8 +75,8 @@ class ExportedEvent(Struct):
 
 
 class ExportedActivity(Struct):
-    """What others might get to see. `level`: what is in force for it; `shown`: whether they do see it, with
-    the user's name where it is public, without where it is anonymous."""
+    """What others might see. `level`: the privacy level that applies to it; `shown`: whether others do see
+    it, with the user's name if it is public, without if it is anonymous."""
 
     kind: Kind
     rss_source_feed: str
@@ -89,7 +90,7 @@ class ExportedActivity(Struct):
 
 
 class ExportedProfile(Struct):
-    """What the user tells of himself; others see it where `is_public`. `avatar`: a WebP file in base64."""
+    """What the user says about themselves; others see it if `is_public`. `avatar`: a WebP file in base64."""
 
     is_public: bool
     public_name: str
@@ -114,7 +115,8 @@ _State: Any = defstruct("_State", lists_of_entries(), bases=(_Account,))
 
 class Export(_State):  # type: ignore[misc]  # made from the registry
     """Everything of the user. The lists before `listening` are the state, in the shapes of a sync.
-    `hidden_podcasts`: digests of the feeds that he does not want to see in what others follow and hear."""
+    `hidden_podcasts`: digests of the feeds that the user does not want to see in what others follow and
+    play."""
 
     listening: list[ListeningEntry]
     activity: list[ExportedActivity]
@@ -130,11 +132,11 @@ class ExportQuery(Struct):
 
 
 class ImportBody(SentData, kw_only=True, dict=True):  # type: ignore[call-arg,misc]  # made from the registry
-    """An export, of this instance or another. The lists of the state are merged as a sync merges them, what
-    was heard is added; the rest, the events too, is left alone and may be left out. `user_id`: of the account
-    that was exported."""
+    """An export, of this instance or another. The lists of the state are merged as a sync merges them, and
+    `listening` is added; the rest, including the events, is ignored and may be left out. `user_id`: the user
+    of the account that was exported."""
 
-    # what was left out of it, for its address
+    # entries that were left out because of their addresses
     refused: ClassVar[list[Refusal]] = []
 
     format: Format
@@ -144,8 +146,8 @@ class ImportBody(SentData, kw_only=True, dict=True):  # type: ignore[call-arg,mi
 
 
 class Imported(Struct):
-    """`recorded`: how many events came of it; none where everything was known. `conflicts`: the entries that
-    lost to something later. `refused`: those that were left out, as a sync leaves them out."""
+    """`recorded`: how many events were recorded; 0 if everything was known. `conflicts`: the entries that
+    lost to something later. `refused`: the entries that were left out, as a sync leaves them out."""
 
     status: Success
     recorded: int
@@ -158,8 +160,9 @@ class ExportView(View):
 
     @operation("Export everything", answers={200: Export})
     def get(self, request: Request, query: ExportQuery) -> Response:
-        """All that is kept of the user as one JSON document, the history of events included. It may be large:
-        some 100 MB for 100,000 plays, half of it with `events=false`, which an import does not miss."""
+        """All that is kept of the user as one JSON document, including the history of events. It may be
+        large: some 100 MB for 100,000 plays, and half of that with `events=false`, which an import does not
+        need."""
         caller = caller_of(request)
         activity = answers.page(request, "public_events", lambda: queries.activity(caller.user_id))
         content, position = document(caller.user_id, activity, caller.app_id, with_events=query.events)
@@ -173,16 +176,16 @@ class ImportView(View):
 
     @operation("Import an export", answers={200: Imported}, largest=LARGEST, most_entries=MOST_ENTRIES)
     def post(self, request: Request, body: ImportBody) -> Response:
-        """Merges what an export holds into the account, as a sync would: a new account ends with the same
-        state, and the same document twice records nothing the second time. At most 250,000 entries and
-        128 MiB. It is recorded in parts of 50,000 entries: what an interruption left out, a repeat brings."""
+        """Merges the contents of an export into the account, as a sync would: a new account gets the same
+        state, and importing the same document again records nothing. At most 250,000 entries and 128 MiB. The
+        entries are recorded in parts of 50,000: repeat the import to complete one that was interrupted."""
         user_id, origin = caller_of(request).user_id, answers.origin_of(request)
         parts = parts_of(body, user_id, now())
         heard = answers.record(import_of(body.listening, user_id, now()), origin)
         told: dict[int, tuple[int, list[Struct]]] = {-1: (len(heard.events), [])}
 
         def render(number: int, outcome: Outcome) -> Imported:
-            # now: the next command may change the state
+            # rendered now, as the next command may change the state
             lost = [shown(one) for one in sync.conflicts(outcome.user, parts[number])]
             told[number] = len(outcome.events), lost
             conflicts = [one for _, lost in told.values() for one in lost]
@@ -196,7 +199,7 @@ class ImportView(View):
 def document(
     user_id: UUID, activity: Page[ActivityRow], calling: str = "", *, with_events: bool = True
 ) -> tuple[bytes, int]:
-    """The JSON of an ``Export``, and the position of the log that it shows. ``calling``: the id of the app
+    """Return the JSON of an ``Export``, and the log position that it reflects. ``calling``: the id of the app
     that asks."""
     user = User.objects.get(pk=user_id)
     stream = dispatcher.state_of(user_id)
@@ -224,7 +227,7 @@ def document(
 
 
 def parts_of(body: ImportBody, user_id: UUID, now: datetime) -> list[SyncUserData]:
-    """The commands that merge an export into the account of ``user_id``, in their order."""
+    """Return the commands that merge an export into the account of ``user_id``, in their order."""
     return split(command_of(with_own_lists(body, user_id), user_id, now), PART)
 
 
@@ -233,7 +236,7 @@ def _stored(render: Callable[[int, Outcome], Struct], number: int, outcome: Outc
 
 
 def with_own_lists(body: ImportBody, user_id: UUID) -> ImportBody:
-    """With the default collection and the queue of the account that was exported as the caller's own."""
+    """Replace the default collection and the queue of the exported account by the caller's own."""
     theirs = None if body.user_id is None else default_id(body.user_id)
     mine = default_id(user_id)
     collections = [
@@ -251,11 +254,12 @@ def with_own_lists(body: ImportBody, user_id: UUID) -> ImportBody:
 
 
 def split(command: SyncUserData, most: int) -> list[SyncUserData]:
-    """The command in commands of at most ``most`` entries (more where one list has more); at least one."""
+    """Split the command into commands of at most ``most`` entries (more if a list alone has more); at least
+    one."""
     parts = [SyncUserData(user_id=command.user_id, now=command.now)]
     room = most
-    # A new account gets its default collection with its first subscription, and a setting that hides should
-    # count before what it hides is there: so the last topics come first.
+    # A new account gets its default collection with its first subscription, and a privacy setting that hides
+    # something should apply before that is there: hence the last topics come first.
     for topic in reversed(TOPICS):
         for entry in getattr(command, topic.plural):
             size = 1 + count_entries(entry)
@@ -268,7 +272,7 @@ def split(command: SyncUserData, most: int) -> list[SyncUserData]:
 
 
 def _with_events(export: bytes, stream: int, version: int) -> bytes:
-    """An export, whose last field is no events, with those of the stream up to ``version``."""
+    """Return an export whose last field has no events, with those of the stream up to ``version``."""
     content = bytearray(export.removesuffix(b"]}"))
     for after in range(0, version, CHUNK):
         rows = log.read_stream(stream, after, min(after + CHUNK, version))

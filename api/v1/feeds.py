@@ -1,4 +1,4 @@
-"""One podcast that the user follows: what is known of it, its episodes, and fetching it anew.
+"""One podcast that the user follows: what is known of it, its episodes, and fetching it again.
 
 A read never waits for a publisher. What is not known yet is null, and is fetched meanwhile.
 """
@@ -41,17 +41,17 @@ from projections import queries
 from projections.queries import Page
 
 READ, WRITE = "user.subscriptions.read", "user.subscriptions.write"
-# A feed is fetched for somebody who looks at it so often at most.
+# At most once in this time, a feed is fetched because somebody asks for that.
 REFRESHES = timedelta(minutes=5)
-# A feed that nobody has fetched yet is asked for so often at most.
+# At most once in this time, a fetch is requested for a feed that was never fetched.
 WANTED = timedelta(minutes=1)
-# pictures on servers of publishers
+# tags whose pictures are on publishers' servers
 PICTURES = frozenset(("img", "image", "images"))
 
 
 class Problem(Struct):
-    """Why a feed could not be fetched the last time. `since`: when that began; `status`: of its server's
-    answer, where there was one."""
+    """Why a feed could not be fetched the last time. `since`: when that began; `status`: the status of the
+    feed server's answer, if there was one."""
 
     code: str
     detail: str
@@ -65,9 +65,9 @@ class Funding(Struct):
 
 
 class Podcast(Struct):
-    """What is known of a podcast. `state` says how its feed fares, `state_text` says it in words. Everything
-    that was not read yet is null. `podcast`: tags of the podcast namespace by their names, each occurrence
-    with its attributes and its `text`; pictures are left out."""
+    """What is known of a podcast. `state` is the state of its feed, `state_text` describes it in words.
+    Everything that was not read yet is null. `podcast`: tags of the podcast namespace by their names, each
+    occurrence with its attributes and its `text`; pictures are left out."""
 
     rss_source_feed: str
     feed_url: str
@@ -101,7 +101,7 @@ class Podcast(Struct):
 
 
 class Chapter(Struct):
-    """`start` in seconds."""
+    """`start` is in seconds."""
 
     start: float
     title: str | None
@@ -109,8 +109,8 @@ class Chapter(Struct):
 
 
 class Episode(Struct):
-    """An episode as its feed last described it, `description` as safe HTML. `gone_at`: since when the feed
-    has it no more, in answers to `since`. `podcast` as of a podcast."""
+    """An episode as its feed last described it; `description` is safe HTML. `gone_at`: since when the feed no
+    longer has it, in answers to `since`. `podcast` is as for a podcast."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -135,21 +135,21 @@ class Episode(Struct):
 
 
 class Episodes(Struct):
-    """The newest first; none while the feed was not read yet."""
+    """The newest first; empty while the feed has not been read yet."""
 
     episodes: list[Episode]
     next_cursor: str | None
 
 
 class Refreshing(Struct):
-    """It will be fetched within seconds; `metadata` tells how that went."""
+    """The feed will be fetched within seconds; `metadata` then shows the result."""
 
     status: Success
     state: Literal["queued"]
 
 
 class EpisodesQuery(PageQuery):
-    """`since`: what was added, changed or taken out from then on."""
+    """`since`: only episodes that were added, changed or removed since then."""
 
     since: Time | None = None
 
@@ -159,8 +159,8 @@ class MetadataView(View):
 
     @operation("Show a podcast", answers={200: Podcast})
     def get(self, request: Request, path: FeedPath) -> Response:
-        """404 where the user does not follow it. Titles and descriptions are the publisher's; descriptions
-        are safe HTML."""
+        """404 if the user does not follow it. Titles and descriptions are the publisher's; descriptions are
+        safe HTML."""
         position, feed = _followed(request, path.feed)
         if feed is None:
             _want(path.feed)
@@ -172,7 +172,7 @@ class EpisodesView(View):
 
     @operation("List the episodes of a podcast", answers={200: Episodes})
     def get(self, request: Request, path: FeedPath, query: EpisodesQuery) -> Response:
-        """404 where the user does not follow it."""
+        """404 if the user does not follow it."""
         position, feed = _followed(request, path.feed)
         if feed is None:
             _want(path.feed)
@@ -188,8 +188,8 @@ class RefreshView(View):
 
     @operation("Fetch a podcast anew", answers={202: Refreshing}, notes={202: "It will be fetched."})
     def post(self, request: Request, path: FeedPath) -> Response:
-        """Once in five minutes, whoever asks (429 `fetched_lately`), and not while its server wants to be
-        left alone (429 `paused`). 404 where the user does not follow it."""
+        """Possible once in five minutes, whoever asks (429 `fetched_lately`), and not while the feed's server
+        has asked for a pause (429 `paused`). 404 if the user does not follow it."""
         _, feed = _followed(request, path.feed)
         return answers.answer_once(
             request, Refreshing("success", "queued"), lambda: _refresh(path.feed, feed), status=202
@@ -197,9 +197,9 @@ class RefreshView(View):
 
 
 def _followed(request: Request, feed: str) -> tuple[int, FeedShown | None]:
-    """The position, and what is known of a feed that the user follows, by whichever of its addresses.
+    """Return the position, and what is known of a feed that the user follows, under any of its addresses.
 
-    Raises ``NotFound`` where he does not.
+    Raises ``NotFound`` if the user does not follow it.
     """
     user_id, names = caller_of(request).user_id, addresses_of(feed)
 
@@ -218,7 +218,7 @@ def _want(feed: str) -> None:
 
 
 def _refresh(name: str, feed: FeedShown | None) -> None:
-    """Raises ``ApiError`` (429)."""
+    """Have a feed fetched. Raises ``ApiError`` (429)."""
     if feed is None:
         _want(name)
         return
@@ -235,7 +235,8 @@ def _refresh(name: str, feed: FeedShown | None) -> None:
 
 
 def _first(what: str, who: str, within: timedelta) -> timedelta | None:
-    """None for the first time within that time, else how long to wait. Without Redis, always None."""
+    """Return None for the first call within that time, or else how long to wait. Without Redis, always
+    None."""
     try:
         return attempts.count(what, who, 1, within)
     except redis.RedisError:
@@ -291,7 +292,7 @@ def _said(details: Details, *, has_been_read: bool) -> dict[str, Any]:
 
 
 def _unread(name: str) -> Podcast:
-    """What is said of a feed of which nothing is known."""
+    """Return the answer for a feed of which nothing is known."""
     unknown: dict[str, Any] = dict.fromkeys(Podcast.__struct_fields__)
     unknown |= {"rss_source_feed": name, "feed_url": url_of_feed(name), "complete": False, "podcast": {}}
     unknown |= {name: [] for name in ("categories", "funding", "warnings")}
@@ -299,7 +300,8 @@ def _unread(name: str) -> Podcast:
 
 
 def _episode(feed: str, row: EpisodeRow, of: FeedShown) -> Episode | None:
-    """None for an episode that no app could name: its enclosure has an impossible address, and it no GUID."""
+    """Return the episode, or None if no app could name it: its enclosure URL is invalid, and it has no
+    GUID."""
     item = item_in(row.guid, row.enclosure_url)
     if item is None:
         return None
@@ -329,7 +331,7 @@ def _episode(feed: str, row: EpisodeRow, of: FeedShown) -> Episode | None:
 
 
 def _without_pictures(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Whose addresses would tell a publisher who looks, and when."""
+    """Leave out pictures: their addresses would tell a publisher who looks, and when."""
     return {
         name: [_without_pictures(one) if isinstance(one, dict) else one for one in value]
         if isinstance(value, list)

@@ -1,4 +1,4 @@
-"""Podcasts that a device would have its listener unfollow, so many at once that he is asked first."""
+"""Podcasts that a device wants to unfollow, so many at once that the listener is asked first."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ AT_ONCE = 1_000
 
 
 def all_normalised(feeds: list[str]) -> list[str]:
-    """Raises ``InvalidIdentifier`` for the first that is none."""
+    """Return the feeds, normalised. Raises ``InvalidIdentifier`` for the first invalid one."""
     return [normalise_feed(feed) for feed in feeds]
 
 
@@ -32,7 +32,7 @@ class HeldRemovals(Struct):
 
 
 class SettleBody(Struct):
-    """`confirm`: true unfollows these podcasts; false goes on following them, and the device is told of them
+    """`confirm`: true unfollows these podcasts; false keeps following them, and the device is told of them
     again."""
 
     feeds: Annotated[
@@ -46,15 +46,16 @@ class HeldRemovalsView(View):
 
     @operation("List held removals", answers={200: HeldRemovals})
     def get(self, request: Request, query: PageQuery) -> Response:
-        """Podcasts that an app would have unfollowed, so many at once that the listener is asked first. They
-        are followed until then. In a stable order."""
+        """Podcasts that an app wanted to unfollow, so many at once that the user is asked first. They remain
+        followed until the user decides. In a stable order."""
         user_id = caller_of(request).user_id
         read = lambda: HELD_REMOVALS.page([user_id], {}, query.cursor, query.limit)  # noqa: E731
         return answer_page(request, "held_removals", read, HeldRemovals)
 
     @operation("Settle held removals", answers={200: Done})
     def post(self, request: Request, body: SettleBody) -> Response:
-        """What is not held is left alone. After 14 days without an answer they go on being followed."""
+        """Podcasts that are not held are ignored. Held podcasts that are not settled within 14 days remain
+        followed."""
         settled = unfollowing.confirm if body.confirm else unfollowing.discard
         command = settled(caller_of(request).user_id, body.feeds, now())
         return dispatch_and_answer(request, command, lambda _: Done("success"))

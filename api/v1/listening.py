@@ -1,4 +1,4 @@
-"""What was heard, as exports carry it to another account."""
+"""What was listened to, as exports carry it to another account."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -23,8 +23,9 @@ DeviceName = Annotated[
 
 
 class HeardEntry(Struct):
-    """`seconds` heard on a device since `starts_at`, up to `position` at `at`; none, and no `starts_at`,
-    where it only told that place. `finished_at`: when it first came to the end."""
+    """`seconds` of listening on a device since `starts_at`, up to `position` at the time `at`; `seconds` is 0
+    and `starts_at` is left out if the device only reported that position. `finished_at`: when it first
+    reached the end."""
 
     device: DeviceName
     at: Time
@@ -50,14 +51,14 @@ class HeardEntry(Struct):
 
 
 class ListeningEntry(NamedEpisode, kw_only=True):
-    """An episode, and all that was heard of it. What others see of nobody."""
+    """An episode, and all that was listened of it. It is never shown to others."""
 
     rss_source_feed: Feed
     heard: list[HeardEntry]
 
 
 def exported(user_id: UUID) -> list[ListeningEntry]:
-    """What the history of a listener says. Raises ``StreamUnreadable``."""
+    """Return what the history of a listener says. Raises ``StreamUnreadable``."""
     entries = [
         ListeningEntry(
             rss_source_feed=one.rss_source_feed,
@@ -71,13 +72,13 @@ def exported(user_id: UUID) -> list[ListeningEntry]:
 
 
 def import_of(entries: Iterable[ListeningEntry], user_id: UUID, at: datetime) -> ImportListening:
-    """The command that brings what is not known yet. Raises ``StreamUnreadable``."""
+    """Return the command that imports what is not known yet. Raises ``StreamUnreadable``."""
     entries = list(entries)
     known = {_key(one): one.heard for one in _known(user_id)} if entries else {}
     new = []
     for entry in entries:
         heard = (Heard(**structs.asdict(one)) for one in entry.heard)
-        assert entry.rss_source_item is not None  # the parser has seen to it
+        assert entry.rss_source_item is not None  # ensured by the parser
         of = EpisodeHeard(entry.rss_source_feed, entry.rss_source_item, ())
         left = tuple(lacking(heard, known.get(_key(of), ())))
         if left:

@@ -1,5 +1,5 @@
-"""Lists with a name, and members in an order: playlists of episodes and collections of feeds are two kinds of
-them. What they have in common: their views, and most of their shapes."""
+"""Lists with a name and ordered members. There are two kinds: playlists of episodes and collections of feeds.
+This module has what they share: their views, and most of their shapes."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from projections.queries import Page
 
 MOST_MEMBERS = 50_000
 READ, WRITE = "user.{many}.read", "user.{many}.write"
-# fields of a body that commands call otherwise
+# names of body fields that are different in commands
 IN_COMMANDS = {"rss_source_feed": "feed", "rss_source_item": "item", "added_at": "at", "removed_at": "at"}
 
 
@@ -56,13 +56,13 @@ class NewMember(Struct, kw_only=True):
 
 
 class Order(Struct):
-    """Subclasses have a list of members, and say how each is named."""
+    """A new order of members. Subclasses have a list of members, and say how each is named."""
 
     def names(self) -> Sequence[Hashable]:
         raise NotImplementedError
 
     def errors(self) -> Iterator[FieldError]:
-        """Members that stand further up already."""
+        """Yield an error for each member that is already listed further up."""
         names, (members, name) = self.names(), self.place
         first = {named: number for number, named in reversed(list(enumerate(names)))}
         for number, named in enumerate(names):
@@ -73,11 +73,11 @@ class Order(Struct):
 
 
 class ListPath(Struct):
-    """Of the one field that the kind names."""
+    """The path to a list; its only field is named by the kind."""
 
 
 class MemberPath(Struct):
-    """Of the list's field and the member's."""
+    """The path to a member; its fields are that of the list and that of the member."""
 
 
 class Lists(Struct):
@@ -98,11 +98,12 @@ class Deleted(Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of lists.
+    """A kind of list.
 
-    ``one`` and ``member`` are the nouns of paths and fields, ``content`` is what a member is to people.
-    ``taken``: the bodies, subclasses of those above. ``list_name``: what names a list in a path; ``id_of``:
-    the id of a user's list by that. ``clear``: the command that empties one, if there is any.
+    ``one`` and ``member`` are the nouns used in paths and fields, ``content`` is what people call a member.
+    ``taken``: the request bodies, subclasses of those above. ``list_name``: the type that names a list in a
+    path; ``id_of``: returns the id of a user's list by that name. ``clear``: the command that empties a list,
+    if any.
     """
 
     one: str
@@ -133,7 +134,7 @@ class Kind:
 
     @cached_property
     def shapes(self) -> Sequence[type[Struct]]:
-        """What its operations take and give."""
+        """Return the structs that its operations take and return."""
         one, many, members = self.one, self.many, f"{self.member}s"
         name, follows = one.capitalize(), ("next_cursor", str | None)
         id_, member = (f"{one}_id", self.list_name), (self.member, self.member_name)
@@ -158,11 +159,11 @@ class Kind:
         )
 
     def shape_of(self, struct: type[Struct] | None) -> Any:
-        """This kind's own shape for a shape of any kind."""
+        """Return this kind's own version of a struct that any kind has."""
         return struct and next((own for own in self.shapes if issubclass(own, struct)), struct)
 
     def describe(self, declared: Operation) -> Operation:
-        """An operation on any kind of lists, in the words and shapes of this one."""
+        """Return an operation on any kind of list, in the words and structs of this one."""
         words = {"one": self.one, "many": self.many, "member": self.member, "content": self.content}
         shaped = {place: self.shape_of(getattr(declared, place)) for place in ("path", "query", "body")}
         return declared._replace(
@@ -184,7 +185,7 @@ class ListView(View):
         creates: bool = False,
         **fields: Any,
     ) -> Response:
-        """Give ``command`` for a list, and answer with the list."""
+        """Dispatch ``command`` for a list, and answer with the list."""
         kind = self.kind
         named = {IN_COMMANDS.get(name, name): value for name, value in fields.items() if name not in IN_ITEM}
         order = answers.order(request, command, **{f"{kind.one}_id": list_id}, **named)
@@ -220,7 +221,7 @@ class ListsView(ListView):
         notes={200: "There was the same one already, and nothing changed."},
     )
     def post(self, request: Request, body: NewList) -> Response:
-        """422 `{one}_exists` where the user has another of this id. A deleted one comes back."""
+        """422 `{one}_exists` if the user has another {one} with this id. A deleted one is restored."""
         fields = msgspec.structs.asdict(body)
         list_id = fields.pop("id") or uuid4()
         return self.dispatch_and_answer(request, self.kind.create, list_id, creates=True, **fields)
@@ -250,13 +251,13 @@ class OneListView(ListView):
 
     @operation("Change a {one}", answers={200: Written})
     def patch(self, request: Request, path: ListPath, body: ListChanges) -> Response:
-        """What is left out stays. 422 `{one}_not_found` where there is none."""
+        """What is left out does not change. 422 `{one}_not_found` if there is none."""
         fields = msgspec.structs.asdict(body)
         return self.dispatch_and_answer(request, self.kind.update, self.id_in(request, path), **fields)
 
     @operation("Delete a {one}", answers={200: Deleted}, once=True)
     def delete(self, request: Request, path: ListPath) -> Response:
-        """Repeating it changes nothing. 422 `{one}_not_found` where there never was one."""
+        """Repeating it changes nothing. 422 `{one}_not_found` if there never was one."""
         return self.dispatch_and_answer(request, self.kind.delete, self.id_in(request, path))
 
 
@@ -269,7 +270,7 @@ class MembersView(ListView):
         notes={200: "It was in it already, and nothing changed."},
     )
     def post(self, request: Request, path: ListPath, body: NewMember) -> Response:
-        """A {content} is in it once. Of `added_at` and `removed_at`, the later decides."""
+        """A {content} is in a {one} only once. Of `added_at` and `removed_at`, the later decides."""
         fields = msgspec.structs.asdict(body)
         return self.dispatch_and_answer(
             request, self.kind.add, self.id_in(request, path), creates=True, **fields
@@ -281,7 +282,7 @@ class ClearedMembersView(MembersView):
 
     @operation("Empty a {one}", answers={200: Written}, once=True)
     def delete(self, request: Request, path: ListPath) -> Response:
-        """Takes all {content}s out. Repeating it changes nothing."""
+        """Removes all {content}s. Repeating it changes nothing."""
         assert self.kind.clear is not None
         return self.dispatch_and_answer(request, self.kind.clear, self.id_in(request, path))
 
@@ -291,8 +292,7 @@ class MemberView(ListView):
 
     @operation("Remove from a {one}", answers={200: Written}, once=True)
     def delete(self, request: Request, path: MemberPath, query: RemoveQuery) -> Response:
-        """`removed_at` is for what was done offline. 422 `{member}_not_in_{one}` where it never was in
-        it."""
+        """`removed_at` is for what was done offline. 422 `{member}_not_in_{one}` if it never was in it."""
         fields = {**msgspec.structs.asdict(query), self.kind.member: getattr(path, self.kind.member)}
         return self.dispatch_and_answer(request, self.kind.remove, self.id_in(request, path), **fields)
 
@@ -302,14 +302,14 @@ class OrderView(ListView):
 
     @operation("Order a {one}", answers={200: Written}, largest=16 * MIB, most_entries=MOST_MEMBERS)
     def put(self, request: Request, path: ListPath, body: Order) -> Response:
-        """422 `{member}_not_in_{one}` where one of them never was in it; those that were taken out meanwhile
-        have no place. At most 50,000."""
+        """422 `{member}_not_in_{one}` if one of them never was in it; those that have been removed meanwhile
+        are skipped. At most 50,000."""
         fields: dict[str, Any] = {f"{self.kind.member}s": tuple(body.names())}
         return self.dispatch_and_answer(request, self.kind.reorder, self.id_in(request, path), **fields)
 
 
 def paths(kind: Kind) -> list[URLPattern]:
-    """The addresses of a kind of lists."""
+    """Return the URL patterns of a kind of list."""
     many, member = kind.many, kind.member
     one = f"{many}/<str:{kind.one}_id>"
     return [
@@ -322,7 +322,7 @@ def paths(kind: Kind) -> list[URLPattern]:
 
 
 def _view(view: type[ListView], kind: Kind) -> Any:
-    """The view for one kind, with its operations in the words and shapes of that."""
+    """Return the view for one kind, with its operations in the words and structs of that kind."""
     scopes = {method: scope.format(many=kind.many) for method, scope in view.scopes.items()}
     handlers = {method.lower(): getattr(view, method.lower()) for method in scopes}
     own = {name: redeclare(one, kind.describe(one.operation)) for name, one in handlers.items()}

@@ -1,4 +1,4 @@
-"""Where live connections are made; the connections themselves are the live process's (live/)."""
+"""The address for live connections; the live process (live/) serves the connections themselves."""
 
 from typing import Annotated
 
@@ -28,8 +28,8 @@ class LiveView(PublicView):
         errors={404: "The operator has switched it off."},
     )
     def get(self, request: Request) -> Response:
-        """A WebSocket on which commands are sent and what other devices change is told at once: docs/apps.md
-        has its messages. 404 where the operator has switched it off."""
+        """A WebSocket on which commands are sent, and on which changes by other devices are reported at once:
+        docs/apps.md describes its messages. 404 if the operator has switched it off."""
         if not settings.LIVE:
             raise NotFound
         return Response(LiveAddress(f"{settings.LIVE_URL}{PATH}"))

@@ -1,4 +1,4 @@
-"""Who am I: the first call of a new client; and what its user has chosen."""
+"""Who the caller is, the first call of a new client; and what its user has chosen."""
 
 from typing import Annotated
 from uuid import UUID
@@ -49,7 +49,7 @@ class MeView(View):
 
     @operation("Change what the user has chosen", answers={200: Me}, once=True)
     def patch(self, request: Request, body: MeBody) -> Response:
-        """For the user, whatever the app. Repeating it changes nothing."""
+        """Applies to the user, not only to this app. Repeating it changes nothing."""
 
         def change() -> None:
             User.objects.filter(pk=caller_of(request).user_id).update(follow_moves=body.follow_moves)

@@ -1,4 +1,4 @@
-"""What a listener follows as an OPML document, and other programs' lists of feeds."""
+"""What a listener follows as an OPML document, and imports of other programs' lists of feeds."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -46,8 +46,9 @@ class OpmlImportQuery(Struct):
 
 
 class OpmlImported(Struct):
-    """`imported`: how many feeds are followed now that were not; `already`: how many were. `folders`: how
-    many collections the folders became or joined. `bad`: the rows that could not be followed."""
+    """`imported`: how many feeds were not followed before and are now; `already`: how many were followed
+    already. `folders`: how many collections were made from folders or extended by them. `bad`: the rows that
+    could not be followed."""
 
     status: Success
     imported: int
@@ -62,8 +63,8 @@ class OpmlView(View):
     @operation("Export subscriptions as OPML", answers={200: OpmlDocument})
     def get(self, request: Request, query: OpmlQuery) -> Response:
         """An OPML 2.0 document of what the user follows. Collections are folders: a feed in two of them is
-        named twice."""
-        answers.account_position(request)  # refuses what cannot be one; what was written is in the aggregate
+        listed twice."""
+        answers.account_position(request)  # raises for an invalid position; the aggregate has all writes
         stream = dispatcher.state_of(caller_of(request).user_id)
         document = libraries.export_of(stream.read_whole(), with_secrets=query.include is not None)
         headers = {
@@ -75,8 +76,8 @@ class OpmlView(View):
 
     @operation("Import subscriptions from OPML", answers={200: OpmlImported}, largest=LARGEST)
     def post(self, request: Request, query: OpmlImportQuery, body: OpmlBody) -> Response:
-        """Follows every feed that the document names, in one unit; folders become collections, or join those
-        of their names. The rest of the document stands though a row is bad. Importing it again records
+        """Follows every feed in the document, all or none; folders become collections, or are merged into
+        those with the same name. Bad rows do not affect the rest of the document. Importing it again records
         nothing. At most 5 MiB, 10,000 outlines and 100 levels of them."""
         listed = _read(body)
         user = dispatcher.state_of(caller_of(request).user_id).read_whole()
@@ -96,7 +97,8 @@ class OpmlView(View):
 
 
 def _read(body: OpmlBody) -> FeedList:
-    """Raises ``ParseError``, and ``ApiError`` (413) with the limit that the document is beyond."""
+    """Return the feeds of a document. Raises ``ParseError``, and ``ApiError`` (413) with the limit that it
+    exceeds."""
     try:
         return read_opml(body.raw, body.content_type)
     except OpmlRefused as refusal:

@@ -1,4 +1,4 @@
-"""Playlists: episodes in an order, with a name."""
+"""Playlists: ordered episodes under a name."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,9 +30,9 @@ from projections.lists import PlaylistItemRow
 
 
 class Playlist(Struct):
-    """A playlist without its episodes. `kind`: `queue` for the one that holds what the listener hears next,
-    which is made when something is first done to it, and is not deleted (422 `queue_not_deletable`).
-    `updated_at`: when its name, description, visibility or order last changed."""
+    """A playlist without its episodes. `kind`: `queue` for the one that holds what the user plays next, which
+    is made when it is first used and cannot be deleted (422 `queue_not_deletable`). `updated_at`: when its
+    name, description, visibility or order last changed."""
 
     id: UUID
     name: str
@@ -44,8 +44,8 @@ class Playlist(Struct):
 
 
 class PlaylistItem(Struct):
-    """An episode of a playlist: `item_title` and `feed_title` are what the app gave it; the others, and the
-    cover, are the feed's own, and null while it has not been fetched."""
+    """An episode of a playlist. `item_title` and `feed_title` are what the app sent; the other titles and the
+    cover are the feed's own, and null while the feed has not been fetched."""
 
     rss_source_feed: str
     rss_source_item: str
@@ -60,16 +60,17 @@ class PlaylistItem(Struct):
 
 
 class PlaylistBody(NewList):
-    """`id`: the app's own choice; without it the server chooses one. Others see it only if it is public."""
+    """`id`: chosen by the app; without it the server chooses one. Others see the playlist only if it is
+    public."""
 
 
 class PlaylistChanges(ListChanges):
-    """What is left out, or null, stays as it is; an empty description takes it away."""
+    """What is left out or null does not change; an empty description removes it."""
 
 
 class PlaylistItemBody(NewMember, kw_only=True):
-    """`added_at` is for what was done offline; `place` counts when it arrives. To hear it next: the playlist
-    `queue`, and `first`."""
+    """`added_at` is for what was done offline; `place` applies when the request arrives. To play an episode
+    next, add it to the playlist `queue` with the place `first`."""
 
     needs_episode: ClassVar = True
 
@@ -83,19 +84,19 @@ class PlaylistItemBody(NewMember, kw_only=True):
 
 
 class PlaylistRemoveQuery(RemoveQuery):
-    """`feed`: needed where the playlist has the item of several feeds."""
+    """`feed`: needed if the playlist has the item of several feeds."""
 
     feed: Feed | None = None
 
 
 class OrderedItem(NamedEpisode, kw_only=True):
-    """The feed is needed where the playlist has the item of several."""
+    """The feed is needed if the playlist has the item of several feeds."""
 
     rss_source_feed: Feed | None = None
 
 
 class PlaylistOrder(Order):
-    """The episodes in their new order; those that are not named come after these."""
+    """The episodes in their new order; episodes that are not listed come after these."""
 
     place: ClassVar = ("items", "rss_source_item")
 

@@ -1,4 +1,4 @@
-"""How far each episode was heard."""
+"""How far each episode was played."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ from projections import queries
 
 
 class PlayStatus(PlayEntry, frozen=True, kw_only=True):
-    """How far an episode was heard. Titles and cover are null while the feed has not been fetched."""
+    """How far an episode was played. Titles and cover are null while the feed has not been fetched."""
 
     guid: str
     enclosure_url: str
@@ -42,8 +42,8 @@ class PlayStatuses(Struct):
 
 
 class Newer(Struct):
-    """What another device told of the episode after the time of what was sent. `device`: what it is called;
-    null where that is not known."""
+    """What another device reported about the episode for a time after that of what was sent. `device`: its
+    name; null if that is not known."""
 
     position: int
     played: bool
@@ -52,8 +52,8 @@ class Newer(Struct):
 
 
 class PlayWritten(Struct):
-    """The status as it stands, also where a later play had won already: `newer` then says which, if another
-    device told it. Ask the listener where to go on. Titles and cover are for reads, and null here."""
+    """The current status, even if a later play had already won: `newer` then says which, if another device
+    reported it. Ask the user where to continue. Titles and cover are only in reads, and null here."""
 
     status: Success
     play_status: PlayStatus
@@ -67,7 +67,7 @@ class PlaysQuery(PageQuery):
 
 
 class PlayBody(NamedEpisode, kw_only=True):
-    """`played_at` is for what was heard offline; without it the server's clock counts. `speed` is null where
+    """`played_at` is for what was played offline; without it the server's clock counts. `speed` is null if
     none is given."""
 
     rss_source_feed: Feed
@@ -78,8 +78,8 @@ class PlayBody(NamedEpisode, kw_only=True):
 
 
 class PositionBody(Struct):
-    """`rss_source_feed` is needed for an episode of which nothing is known yet; it may stand in the query.
-    Without `speed` that stays."""
+    """`rss_source_feed` is needed for an episode of which nothing is known yet; it may be in the query
+    instead. Without `speed`, the speed does not change."""
 
     position: Position
     speed: Speed | None = None
@@ -92,7 +92,7 @@ class PlaysView(View):
 
     @operation("List play statuses", answers={200: PlayStatuses})
     def get(self, request: Request, query: PlaysQuery) -> Response:
-        """What the user heard, the oldest change first, so that a walk through the pages misses none."""
+        """What the user played, the oldest change first, so that reading page by page misses none."""
         user_id = caller_of(request).user_id
         return answers.answer_page(
             request,
@@ -125,9 +125,9 @@ class PositionView(View):
 
     @operation("Move the position", answers={200: PlayWritten})
     def put(self, request: Request, path: ItemPath, query: FeedQuery, body: PositionBody) -> Response:
-        """`played` stays as it was. The item in any of the four spellings; the URL-safe one needs no
-        percent-encoding. Without a feed, 422 `feed_required` where nothing is known of the episode, and
-        `ambiguous_item` where several of the user's feeds have it."""
+        """`played` does not change. The item may be in any of the four spellings; the URL-safe one needs no
+        percent-encoding. Without a feed, 422 `feed_required` if nothing is known of the episode, and
+        `ambiguous_item` if several of the user's feeds have it."""
         command = order(
             request,
             UpdatePosition,
@@ -160,7 +160,7 @@ def _status(entry: PlayEntry, titles: Titles) -> PlayStatus:
 
 def _written(outcome: Outcome, command: PlayCommand, here: Origin) -> PlayWritten:
     feed, item = episodes.find(outcome.user, command.feed, command.item)
-    assert feed is not None  # it was needed to decide
+    assert feed is not None  # the command could not be decided without it
     key = episode_key(feed, item)
     status = msgspec.structs.replace(outcome.user.plays[key], item=item)
     found = elsewhere.newer(outcome.user, outcome.version, command, here)

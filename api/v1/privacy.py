@@ -1,4 +1,4 @@
-"""What others may see of what a listener does."""
+"""What others may see of a listener's activity."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -26,7 +26,7 @@ from projections.queries import Page, PrivacyRow
 
 
 class Setting(Struct):
-    """Of an item, of a feed, or with neither of the account."""
+    """The setting of an item, of a feed or, with neither, of the account."""
 
     privacy: privacy.Level
     rss_source_feed: str | None
@@ -37,14 +37,14 @@ class Setting(Struct):
 
 
 class InForce(Struct):
-    """The level that counts, and which kind of setting says so."""
+    """The level that applies, and which kind of setting it comes from."""
 
     privacy: privacy.Level
     source: Annotated[Source, meta("The item's setting, the feed's, the account's, or the default.")]
 
 
 class Settings(Struct):
-    """`in_force`: for the item or feed that was asked for, else for the account."""
+    """`in_force`: for the item or feed that was asked for, or else for the account."""
 
     settings: list[Setting]
     in_force: InForce
@@ -52,7 +52,7 @@ class Settings(Struct):
 
 
 class PrivacyWritten(Struct):
-    """The setting as it stands, also where a later one had won already; null where there is none."""
+    """The current setting, even if a later one had already won; null if there is none."""
 
     status: Success
     setting: Setting | None
@@ -69,9 +69,9 @@ class ClearQuery(FeedOrEpisode):
 
 
 class PrivacyBody(FeedOrEpisode, kw_only=True):
-    """For an item of a feed, for a feed, or with neither for the account. The feed may be left out where one
-    alone of the user's has the item (422 `ambiguous_item`, `feed_required`). `updated_at` is for what was set
-    offline."""
+    """For an item of a feed, for a feed or, with neither, for the account. The feed may be left out if only
+    one of the user's feeds has the item (422 `ambiguous_item`, `feed_required`). `updated_at` is for what was
+    set offline."""
 
     privacy: Level
     updated_at: Time | None = None
@@ -86,8 +86,8 @@ class PrivacyView(View):
 
     @operation("Show privacy settings", answers={200: Settings})
     def get(self, request: Request, query: PrivacyQuery) -> Response:
-        """Every setting, page by page; with `feed`, `item` or both those that bear on it. The most specific
-        decides: item, feed, account, the instance's default."""
+        """Every setting, page by page; with `feed`, `item` or both, the settings that apply to it. The most
+        specific one decides: item, feed, account, the instance's default."""
         user_id = caller_of(request).user_id
 
         def read() -> Page[tuple[Page[PrivacyRow], Page[PrivacyRow]]]:
@@ -103,22 +103,23 @@ class PrivacyView(View):
 
     @operation("Set a privacy level", answers={200: PrivacyWritten}, once=True)
     def put(self, request: Request, body: PrivacyBody) -> Response:
-        """Also for what was done before. Of two settings for the same the later stands, on equal times the
-        one that shows less."""
+        """Applies also to what was done before. Of two settings for the same thing the later wins; if their
+        times are equal, the one that shows less."""
         named = {"feed": body.feed, "item": body.item}
         command = order(request, ChangePrivacy, level=body.privacy, at=body.updated_at, **named)
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, **named))
 
     @operation("Take a privacy level back", answers={200: PrivacyWritten}, once=True)
     def delete(self, request: Request, query: ClearQuery) -> Response:
-        """Of an item, of a feed, or with neither of the account: what is less specific decides again."""
+        """For an item, for a feed or, with neither, for the account: the less specific setting decides
+        again."""
         named = {"feed": query.feed, "item": query.item}
         command = order(request, ClearPrivacy, at=query.updated_at, **named)
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, **named))
 
 
 def _of_rows(rows: list[PrivacyRow]) -> InForce:
-    """What is in force by the settings that bear on something, of which the most specific decides."""
+    """Return what is in force, given the settings that apply to something: the most specific one decides."""
     by_source = {
         "item" if row.rss_source_item else "feed" if row.rss_source_feed else "user": row.level
         for row in rows

@@ -1,6 +1,7 @@
-"""Feeds as RSS, made anew from what was read of them: for web players, which may not read a publisher's own.
+"""Feeds as RSS, generated from what was read of them: for web players, which may not read a publisher's own
+feed.
 
-No byte of a publisher's document is passed on. Nothing is fetched for strangers.
+No byte of a publisher's document is passed on. Nothing is fetched for callers without a token.
 """
 
 import time
@@ -42,7 +43,8 @@ NEWEST, MOST = 500, 2_000
 SHARED: Final = {"Cache-Control": "public, max-age=300, stale-while-revalidate=3600"}
 OWN: Final = {"Cache-Control": "private, no-store"}
 STATE: Final = "Balados-Feed-State"
-# Who is let in may have so many feeds read that nobody knew, and waits so many seconds for one.
+# A caller with a token may have this many unknown feeds read within that time. In seconds: how long a request
+# waits for one, how often it looks, and after how long to ask again.
 NEW_FEEDS, WITHIN = 10, timedelta(hours=1)
 PATIENCE, LOOK_EVERY, COME_AGAIN = 8.0, 0.1, 5
 BLOCKED: Final = """
@@ -79,7 +81,7 @@ class Rss(RawBody):
 
 
 class NotReadYet(Struct):
-    """Nobody knew the feed; it will be read within seconds. Ask again."""
+    """The server did not know this feed yet; it will be read within seconds. Ask again."""
 
     status: Success
     state: Literal["queued"]
@@ -90,8 +92,8 @@ class _NotReadYet(Exception):
 
 
 class Opened(NamedTuple):
-    """A feed that was read. ``is_closed``: it is for those alone who follow it, as the caller does.
-    ``is_followed``: by the caller, who sees what its publisher keeps out of directories."""
+    """A feed that was read. ``is_closed``: only those who follow it may see it, and the caller does.
+    ``is_followed``: by the caller, who also sees what its publisher keeps out of directories."""
 
     feed: Feed
     show: FeedShown
@@ -100,7 +102,7 @@ class Opened(NamedTuple):
 
 
 class ProxyView(View):
-    """Open to everybody; whoever sends a token is let in by its scope."""
+    """A view that is open to everybody; a caller that sends a token needs its scope."""
 
     public = True
     authentication_classes = (GrantAuthentication,)
@@ -116,9 +118,10 @@ class ProxyView(View):
 
     @operation("Read a feed", answers={200: Rss, 202: NotReadYet}, errors=ERRORS)
     def get(self, request: Request, path: FeedPath, query: ProxyQuery) -> HttpResponseBase:
-        """RSS 2.0, of what was read of the feed last. With a token (scope `user.subscriptions.read`) also a
-        feed that nobody knew, for which it waits up to 8 seconds, and one that is secret or blocked, if the
-        user follows it. `Balados-Feed-State: stale` where it could not be read again."""
+        """RSS 2.0, from what was last read of the feed. With a token (scope `user.subscriptions.read`), it
+        also answers for a feed that is not known yet, for which it waits up to 8 seconds, and for a secret
+        or blocked feed if the user follows it. `Balados-Feed-State: stale` if the feed could not be read
+        again."""
         opened = _open(request, path.feed)
         feed, limit = opened.feed, query.limit
         if opened.is_closed:
@@ -129,7 +132,7 @@ class ProxyView(View):
 
 class EpisodeProxyView(ProxyView):
     def dispatch(self, request: Any, *args: Any, **names: str) -> Any:
-        """In the standard alphabet a feed has slashes of its own: it is told here what is what."""
+        """Separate feed and item: in the standard base64 alphabet, a feed contains slashes of its own."""
         whole = f"{names['feed']}/{names['item']}"
         try:
             return ProxyView.as_view()(request, feed=normalise_feed(whole))
@@ -139,7 +142,7 @@ class EpisodeProxyView(ProxyView):
 
     @operation("Read an episode", answers={200: Rss, 202: NotReadYet}, errors=ERRORS)
     def get(self, request: Request, path: ProxyPath) -> HttpResponseBase:
-        """The feed with this episode alone."""
+        """The feed with only this episode."""
         opened = _open(request, path.feed)
         named = [(path.feed, path.item)]
         found = queries.episodes_of(named, {path.feed: opened.show}).get(named[0])
@@ -149,7 +152,8 @@ class EpisodeProxyView(ProxyView):
 
 
 def _open(request: Request, name: str) -> Opened:
-    """The feed of that name. Raises ``ApiError`` where there is none for this caller, ``_NotReadYet``."""
+    """Return the feed with that name. Raises ``ApiError`` if there is none for this caller,
+    ``_NotReadYet``."""
     user_id = _user_of(request)
     show = queries.feeds_of([name]).get(name)
     if show is None or (user_id is not None and _is_unread(show)):
@@ -178,7 +182,7 @@ def _is_unread(show: FeedShown) -> bool:
 
 
 def _read_now(user_id: UUID, name: str) -> FeedShown:
-    """Have a feed read that nobody knew, and wait for that. Raises ``Throttled``, ``_NotReadYet``."""
+    """Have an unknown feed read, and wait for that. Raises ``Throttled``, ``_NotReadYet``."""
     waits = attempts.limited("new feeds", str(user_id), NEW_FEEDS, WITHIN)
     if waits is not None:
         raise Throttled(waits.total_seconds())
@@ -193,7 +197,7 @@ def _read_now(user_id: UUID, name: str) -> FeedShown:
 
 
 def _is_closed(show: FeedShown) -> bool:
-    """Whether it is for those alone who follow it."""
+    """Whether only those who follow the feed may see it."""
     if show.is_secret or show.blocked:
         return True
     keys = [UUID(feed_key_of(name)) for name in queries.addresses_of(feed_of_url(show.url))]

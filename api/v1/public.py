@@ -1,6 +1,6 @@
-"""What everybody may see: what is heard here, and who wants to be seen hearing it.
+"""What everybody may see: what is played here, and who wants to be seen playing it.
 
-No token, and nothing in an answer that hangs on what is private: not even the position in the log.
+No token is needed, and nothing in an answer depends on what is private: not even the position in the log.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ from projections import public
 from projections.public import Kind, Popular, PublicRow
 
 TRENDING = 20
-# asked for again each time: somebody may have hidden something meanwhile
+# caches must revalidate each time: somebody may have hidden something meanwhile
 CACHED = "public, no-cache"
 
 
@@ -38,7 +38,7 @@ class Person(Struct):
 
 
 class Popularity(Struct):
-    """What the public may know. Anonymous listeners count where at least three stand behind a figure.
+    """What the public may know. Anonymous listeners count only if at least three contribute to a figure.
     `score_previous`: the score without what happened in the last seven days."""
 
     score: int
@@ -51,9 +51,9 @@ class Popularity(Struct):
 
 
 class PodcastPopularity(Popularity):
-    """`people`: the last ten who played or liked it, and want that to be seen. Title and cover are null
-    while the feed has not been fetched, and where all figures are zero: what is known here of a podcast that
-    is heard in private alone is nobody's business."""
+    """`people`: the last ten who played or liked it, and want that to be seen. Title and cover are null while
+    the feed has not been fetched, and if all figures are zero: what is known here of a podcast that is only
+    played privately is not disclosed."""
 
     rss_source_feed: str
     feed_url: str
@@ -63,7 +63,7 @@ class PodcastPopularity(Popularity):
 
 
 class EpisodePopularity(Popularity):
-    """As of a podcast. `rss_source_feed` is null where nothing of the episode is public."""
+    """As for a podcast. `rss_source_feed` is null if nothing of the episode is public."""
 
     rss_source_feed: str | None
     rss_source_item: str
@@ -83,7 +83,7 @@ class TrendingEpisodes(Struct):
 
 
 class TimelineEntry(Struct):
-    """`username` is null, and the time rounded down to the hour, of somebody who wants to be anonymous."""
+    """For somebody who wants to be anonymous, `username` is null and the time is rounded down to the hour."""
 
     id: UUID
     event_type: Kind
@@ -105,7 +105,7 @@ class Timeline(Struct):
 
 
 class TrendingQuery(FeedQuery):
-    """Of a category those below it are part; of a language its variants: `fr` takes `fr-CA` too."""
+    """A category includes its subcategories; a language includes its variants: `fr` includes `fr-CA`."""
 
     limit: PageSize = TRENDING
     category: Category | None = None
@@ -129,7 +129,7 @@ class TrendingPodcastsView(PublicView):
 class TrendingEpisodesView(PublicView):
     @operation("List trending episodes", answers={200: TrendingEpisodes})
     def get(self, request: Request, query: TrendingQuery) -> HttpResponseBase:
-        """As for podcasts; of one feed, or of all."""
+        """Scored as podcasts are; of one feed, or of all."""
         shown = _episodes(public.trending_episodes(query.limit, query.feed, _among(query)))
         return _cached(request, TrendingEpisodes(shown))
 
@@ -137,7 +137,7 @@ class TrendingEpisodesView(PublicView):
 class PodcastView(PublicView):
     @operation("Show how popular a podcast is", answers={200: PodcastPopularity})
     def get(self, request: Request, path: FeedPath) -> HttpResponseBase:
-        """Zeros for a feed of which nothing is public."""
+        """All figures are zero for a feed of which nothing is public."""
         [shown] = _podcasts([public.podcast(path.feed)])
         return _cached(request, shown)
 
@@ -145,8 +145,8 @@ class PodcastView(PublicView):
 class EpisodeView(PublicView):
     @operation("Show how popular an episode is", answers={200: EpisodePopularity})
     def get(self, request: Request, path: ItemPath, query: FeedQuery) -> HttpResponseBase:
-        """Zeros for an episode of which nothing is public, or that its publisher blocks. Without a feed, 422
-        `ambiguous_item` where several have the item."""
+        """All figures are zero for an episode of which nothing is public, or that its publisher blocks.
+        Without a feed, 422 `ambiguous_item` if several feeds have the item."""
         found = public.episode(path.item, query.feed)
         [shown] = _episodes([found]) or _episodes([public.nothing(query.feed, path.item)])
         return _cached(request, shown)
@@ -158,7 +158,7 @@ class TimelineView(PublicView):
         """What is public of the last 45 days, the newest first."""
         rows, following = public.timeline(query.limit, query.event_type, query.feed, query.cursor)
         names = _usernames(row.user_id for row in rows if row.user_id is not None)
-        # whose account is gone, or switched off, is not shown, and not as somebody anonymous either
+        # activity of deleted or deactivated accounts is not shown, not even anonymously
         rows = [row for row in rows if row.user_id is None or row.user_id in names]
         titles = public_titles(rows)
         shown = [_entry(row, names, titles) for row in rows if not titles.is_blocked(row)]
@@ -166,7 +166,7 @@ class TimelineView(PublicView):
 
 
 def _among(query: TrendingQuery) -> list[UUID] | None:
-    """The digests of the feeds that are asked for; None for all. Raises ``Invalid``."""
+    """Return the digests of the feeds that are asked for; None for all. Raises ``Invalid``."""
     wanted = among(query.category, query.language)
     return None if wanted == search.ALL else search.public_feed_keys(wanted)
 
@@ -182,7 +182,7 @@ def _podcasts(found: list[Popular]) -> list[PodcastPopularity]:
 
 
 def _episodes(found: list[Popular]) -> list[EpisodePopularity]:
-    """Without those that their publisher blocks."""
+    """Return the episodes, without those that their publishers block."""
     titles = public_titles(filter(_is_public, found))
     found, shown = [one for one in found if not titles.is_blocked(one)], []
     for one, people in zip(found, _people(found), strict=True):
@@ -194,7 +194,7 @@ def _episodes(found: list[Popular]) -> list[EpisodePopularity]:
 
 
 def _is_public(one: Popular) -> bool:
-    """Whether anything of it is. The titles of others would tell that somebody here has their feed."""
+    """Whether anything of it is public. Titles of others would disclose that somebody here has their feed."""
     return any(one.figures)
 
 
@@ -208,13 +208,13 @@ def _entry(of: PublicRow, names: dict[UUID, str], titles: Titles) -> TimelineEnt
 
 
 def _people(found: list[Popular]) -> list[list[Person]]:
-    """For each, who wants to be seen with it."""
+    """Return for each the people who want to be seen with it."""
     names = _usernames(user_id for one in found for user_id in one.people)
     return [[Person(names[user_id]) for user_id in one.people if user_id in names] for one in found]
 
 
 def _usernames(ids: Iterable[UUID]) -> dict[UUID, str]:
-    """The names of these users, as far as they have an account that is in use."""
+    """Return the names of those of these users whose accounts are active."""
     wanted = set(ids)
     if not wanted:
         return {}
@@ -223,7 +223,7 @@ def _usernames(ids: Iterable[UUID]) -> dict[UUID, str]:
 
 
 def _cached(request: Request, body: Struct) -> HttpResponseBase:
-    """An answer that anybody may keep, and asks for again by its ETag: 304 while it is the same."""
+    """Return an answer that anybody may cache and revalidate by its ETag: 304 while it has not changed."""
     content = msgspec.json.encode(body)
     etag = f'"{key_of(content.decode())}"'
     response = Response(content, headers={"Cache-Control": CACHED, "ETag": etag})

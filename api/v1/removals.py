@@ -1,4 +1,4 @@
-"""The deletion event: parts of a history removed for good."""
+"""Removing parts of a history for good, by a deletion event."""
 
 from typing import ClassVar
 
@@ -18,14 +18,15 @@ from eventstore.removal import remove
 
 
 class RemovalBody(FeedOrEpisode):
-    """A feed with all its episodes, or an episode of a feed. The feed may be left out where one alone of the
-    user's has the item (422 `ambiguous_item`)."""
+    """A feed with all its episodes, or an episode of a feed. The feed may be left out if only one of the
+    user's feeds has the item (422 `ambiguous_item`)."""
 
     at_least_one: ClassVar = ("feed", "item")
 
 
 class Removed(Struct):
-    """`removed_events`: how many events held something of it (of checkpoints, each), and are gone."""
+    """`removed_events`: how many events contained something of it and are gone; each such checkpoint counts
+    as one."""
 
     status: Success
     removed_events: int
@@ -36,8 +37,8 @@ class RemovalsView(View):
 
     @operation("Remove from the history", answers={200: Removed}, once=True)
     def post(self, request: Request, body: RemovalBody) -> Response:
-        """For good: out of the history, the lists, the settings and everything public, as if it had never
-        been. What other devices of the user still hold, they may send again."""
+        """Removed for good from the history, the lists, the settings and everything public, as if it had
+        never been there. What other devices of the user still have, they may send again."""
         command = answers.order(request, RemoveEvents, feed=body.feed, item=body.item)
         removed = remove(
             command,

@@ -1,4 +1,4 @@
-"""Episodes that a listener saved ("liked"), and sharing one."""
+"""Episodes that a listener has saved ("liked"), and sharing an episode."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -49,8 +49,8 @@ class SavedEpisodes(Struct):
 
 
 class EpisodeWritten(Struct):
-    """The episode as it stands, also where a later action had won already; null where it was never saved.
-    Titles and cover are for reads, and null here."""
+    """The current state of the episode, even if a later action had already won; null if it was never saved.
+    Titles and cover are only in reads, and null here."""
 
     status: Success
     saved_episode: SavedEpisode | None
@@ -65,14 +65,14 @@ class UnsaveQuery(FeedQuery):
 
 
 class SaveBody(Struct):
-    """The feed may stand in the query instead. `saved_at` is for what was done offline."""
+    """The feed may be in the query instead. `saved_at` is for what was done offline."""
 
     rss_source_feed: Feed | None = None
     saved_at: Time | None = None
 
 
 class ShareBody(Struct):
-    """The feed may stand in the query instead. `shared_at` is for what was done offline."""
+    """The feed may be in the query instead. `shared_at` is for what was done offline."""
 
     rss_source_feed: Feed | None = None
     shared_at: Time | None = None
@@ -83,7 +83,7 @@ class SavedView(View):
 
     @operation("List saved episodes", answers={200: SavedEpisodes})
     def get(self, request: Request, query: SavedQuery) -> Response:
-        """What the user has saved, the oldest first, so that a walk through the pages misses none."""
+        """What the user has saved, the oldest first, so that reading page by page misses none."""
         user_id = caller_of(request).user_id
         return answers.answer_page(
             request,
@@ -106,8 +106,8 @@ class SaveView(View):
 
     @operation("Unsave an episode", answers={200: EpisodeWritten}, once=True)
     def delete(self, request: Request, path: ItemPath, query: UnsaveQuery) -> Response:
-        """`unsaved_at` is for what was done offline; an episode of which nothing is known then needs its
-        feed (422 `feed_required`), and so does an item of several of the user's feeds (`ambiguous_item`)."""
+        """`unsaved_at` is for what was done offline. The feed is needed if nothing is known of the episode
+        (422 `feed_required`), or if several of the user's feeds have the item (`ambiguous_item`)."""
         command = order(request, UnsaveEpisode, feed=query.feed, item=path.item, at=query.unsaved_at)
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command))
 
@@ -125,7 +125,8 @@ class ShareView(View):
 
 
 def _one_feed(in_query: str | None, in_body: str | None) -> str:
-    """The feed of the body or of the query. Raises ``Invalid`` for none, and for two."""
+    """Return the feed of the body or of the query. Raises ``Invalid`` if there is none, or two different
+    ones."""
     feed = in_body or in_query
     if feed is None:
         raise Invalid(FieldError("required", "Give it here or as ?feed=.", "rss_source_feed"))

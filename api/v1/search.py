@@ -1,4 +1,4 @@
-"""Finding podcasts and episodes in what this server knows."""
+"""Searching the podcasts and episodes that this server knows."""
 
 import re
 from datetime import datetime
@@ -31,7 +31,7 @@ _NO_WORDS = re.compile("[\x00-\x1f\x7f-\x9f\\s]+")
 
 
 def one_line(text: str) -> str:
-    """Raises ``ValueError`` where nothing is left."""
+    """Return the text as one line. Raises ``ValueError`` if nothing is left."""
     line = _NO_WORDS.sub(" ", text).strip()
     if not line:
         raise ValueError("empty")
@@ -52,7 +52,7 @@ Kind = Annotated[Literal["podcasts", "episodes"], meta("What to look for.")]
 
 
 class FoundPodcast(Struct):
-    """`subscribed`: whether the user follows it; it is then named as he has it."""
+    """`subscribed`: whether the user follows it; its feed is then named as in the user's subscription."""
 
     rss_source_feed: str
     feed_url: str
@@ -83,7 +83,7 @@ class FoundEpisode(Struct):
 
 
 class Found(Struct):
-    """One of the lists, as `kind` asked for; the other is empty."""
+    """The results are in the list that `kind` asked for; the other list is empty."""
 
     podcasts: list[FoundPodcast]
     episodes: list[FoundEpisode]
@@ -104,8 +104,9 @@ class SearchView(View):
 
     @operation("Search podcasts and episodes", answers={200: Found})
     def get(self, request: Request, query: SearchQuery) -> Response:
-        """What this server knows: of podcasts titles, authors and the beginnings of descriptions, the best
-        first; of episodes titles, the newest first. Secret and blocked feeds only for who follows them."""
+        """Searches what this server knows: the titles, authors and beginnings of descriptions of podcasts,
+        the best match first; the titles of episodes, the newest first. Secret and blocked feeds are only
+        found by users who follow them."""
         user_id = caller_of(request).user_id
 
         def read() -> Page[Sight]:
@@ -151,7 +152,7 @@ def _episodes(query: SearchQuery, seen: Sight) -> Found:
 
 
 def _episode(row: EpisodeFound, seen: Sight, titles: Titles) -> FoundEpisode | None:
-    """None for an episode that no app could name."""
+    """Return the episode, or None if no app could name it."""
     item, feed = item_in(row.guid, row.enclosure_url), seen.name(row.feed_id, row.url)
     if item is None:
         return None

@@ -1,4 +1,4 @@
-"""The settings that a listener's apps keep with the server."""
+"""The settings that a listener's apps store on the server."""
 
 from django.urls import path
 from msgspec import Struct
@@ -16,7 +16,7 @@ from projections.queries import SETTINGS
 
 
 class AllSettings(Struct):
-    """`settings` of each is a JSON object as text."""
+    """`settings` of each entry is a JSON object as text."""
 
     settings: list[SettingsEntry]
     next_cursor: str | None
@@ -27,8 +27,8 @@ class SettingsView(View):
 
     @operation("List the settings of apps", answers={200: AllSettings})
     def get(self, request: Request, query: PageQuery) -> Response:
-        """One entry for each scope: the account, a device, a podcast, an episode, a podcast on a device. In a
-        stable order."""
+        """One entry for each scope: the account, a device, a podcast, an episode, or a podcast on a device.
+        In a stable order."""
         user_id = caller_of(request).user_id
         read = lambda: SETTINGS.page([user_id], {}, query.cursor, query.limit)  # noqa: E731
         return answer_page(request, "settings", read, _shown)

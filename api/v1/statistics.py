@@ -1,4 +1,4 @@
-"""How long a listener really heard, and what he heard to the end."""
+"""How long a listener actually listened, and which episodes were finished."""
 
 from datetime import UTC, date, timedelta, tzinfo
 from typing import Annotated, Literal
@@ -40,8 +40,8 @@ class StatisticsQuery(Struct, rename={"first": "from", "last": "to"}):
 
 
 class StatisticsRow(Struct):
-    """`key`: the day, the `rss_source_feed`, what the device calls itself, the weekday (1 is Monday) or the
-    hour (0 to 23). `name`: the podcast's title, or what the device is called; null where there is none."""
+    """`key`: the day, the `rss_source_feed`, the device's own id, the weekday (1 is Monday) or the hour (0 to
+    23). `name`: the podcast's title or the device's name; null if there is none."""
 
     key: str
     name: str | None
@@ -50,9 +50,9 @@ class StatisticsRow(Struct):
 
 
 class ListeningStatistics(Struct, rename={"first": "from", "last": "to"}):
-    """`seconds`: heard in all, two devices at once counted once; the rows add up to it but for rounding.
-    Rows of days, weekdays and hours are all there, in their order; those of podcasts and devices come with
-    the most seconds first."""
+    """`seconds`: the total listened, with two devices at the same time counted once; the rows add up to it
+    except for rounding. Rows of days, weekdays and hours are all there, in their order; those of podcasts and
+    devices are sorted by seconds, the most first."""
 
     first: date
     last: date
@@ -68,10 +68,11 @@ class StatisticsView(View):
 
     @operation("Sum up the listening", answers={200: ListeningStatistics})
     def get(self, request: Request, query: StatisticsQuery) -> Response:
-        """Seconds really heard, counted from the places that devices tell: what lies between two of them, if
-        the clock allows it, at three times the speed at most and six hours at once; where a device tells from
-        where it played, that. Nothing is counted backwards, and nothing twice. An episode is finished on the
-        day when it was first heard to its end; marking it as played does not count. At most 366 days."""
+        """Seconds actually listened, computed from the positions that devices report. The distance between
+        two positions counts if enough time has passed for it (at most at three times normal speed) and it is
+        at most six hours; if a device reports from where it played, that counts instead. Nothing is counted
+        backwards, and nothing twice. An episode is finished on the day when its end was first reached;
+        marking it as played does not count. At most 366 days."""
         user_id = caller_of(request).user_id
         zone = _zone(user_id)
         first, last = _days(query, now().astimezone(zone).date())
@@ -90,7 +91,7 @@ def _zone(user_id: UUID) -> tzinfo:
 
 
 def _days(query: StatisticsQuery, today: date) -> tuple[date, date]:
-    """Raises ``Invalid`` with everything that is wrong with them."""
+    """Return the first and the last day. Raises ``Invalid`` with every error in them."""
     last = query.last or today
     faults = []
     for name, day in (("from", query.first), ("to", query.last)):

@@ -30,7 +30,8 @@ from projections.queries import SubscriptionRow
 
 class Subscription(Struct):
     """A feed that is, or was, followed. Title and cover are null while the feed has not been fetched.
-    `moved_to`: its address now, where that is another. `enriched`: null where the operator says nothing."""
+    `moved_to`: its present address, if that is another. `enriched`: null if the operator says nothing about
+    it."""
 
     rss_source_feed: str
     feed_url: str
@@ -49,8 +50,8 @@ class Subscriptions(Struct):
 
 
 class SubscriptionWritten(Struct):
-    """The subscription as it stands, also where a later action had won already. Titles, covers and what goes
-    with them are for reads, and null here."""
+    """The current state of the subscription, even if a later action had already won. Title, cover, `moved_to`
+    and `enriched` are only in reads, and null here."""
 
     status: Success
     subscription: Subscription
@@ -61,7 +62,7 @@ class SubscriptionsQuery(PageQuery):
 
 
 class SubscriptionBody(Struct):
-    """A feed to follow, by its name or by its URL; both become the name."""
+    """A feed to follow, given by its identifier or by its URL, which is converted to the identifier."""
 
     at_least_one: ClassVar = ("rss_source_feed", "feed_url")
 
@@ -111,9 +112,9 @@ class SubscriptionView(View):
 
     @operation("Unfollow a feed", answers={200: SubscriptionWritten}, once=True)
     def delete(self, request: Request, path: FeedPath, query: UnsubscribeQuery) -> Response:
-        """The feed in any of the four spellings; the URL-safe one needs no percent-encoding.
+        """The feed may be in any of the four spellings; the URL-safe one needs no percent-encoding.
 
-        `unsubscribed_at` is for what was done offline. 422 `not_subscribed` where it was never followed.
+        `unsubscribed_at` is for what was done offline. 422 `not_subscribed` if it was never followed.
         """
         command = order(request, Unsubscribe, feed=path.feed, at=query.unsubscribed_at)
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.feed))

@@ -1,4 +1,4 @@
-"""An episode's chapters and transcript, as far as its feed names them: one shape each, text alone."""
+"""An episode's chapters and transcript, if its feed links to them: each in one shape, as text only."""
 
 import time
 from datetime import timedelta
@@ -34,7 +34,7 @@ from projections.queries import EPISODES_OF
 SCOPE: Final = "user.plays.read"
 TASK: Final = "jobs.documents.fetch"
 PATIENCE, LOOK_EVERY, COME_AGAIN = 8.0, 0.1, 5
-# documents that one listener has fetched
+# limit of documents that are fetched for one listener within that time
 MOST, WITHIN = 60, timedelta(hours=1)
 FAULTS: Final = {404: "No such episode, or its feed names none.", 502: "Its server fails: the code says how."}
 WORDS: Final = {
@@ -44,20 +44,21 @@ WORDS: Final = {
 
 
 class Chapters(Struct):
-    """`start` in seconds. `image` and `link` lead to servers of publishers."""
+    """`start` is in seconds. `image` and `link` are addresses on publishers' servers."""
 
     chapters: list[EpisodeChapter]
 
 
 class Transcript(Struct):
-    """`language` as the feed has it. `start` and `end` in seconds; `speaker` where it is told."""
+    """`language` is as given in the feed. `start` and `end` are in seconds; `speaker` is present if it is
+    known."""
 
     language: str | None
     segments: list[Segment]
 
 
 class BeingFetched(Struct):
-    """It is fetched now. Ask again."""
+    """The document is being fetched. Ask again."""
 
     status: Success
     state: Literal["queued"]
@@ -83,8 +84,8 @@ class SupplementView(View):
 class ChaptersView(SupplementView):
     @operation("Show chapters", answers={200: Chapters, 202: BeingFetched}, errors=FAULTS)
     def get(self, request: Request, path: ItemPath, query: FeedQuery) -> Response:
-        """Of the feed itself, or of the document that it names, which is fetched for the first who asks: that
-        takes up to 8 seconds, and 202 where it takes longer."""
+        """From the feed itself, or from the document that it links to, which is fetched when it is first
+        asked for: that takes up to 8 seconds; the answer is 202 if it takes longer."""
         episode = _episode(request, query.feed, path.item)
         found = chapters.in_feed(episode.extra)
         if not found:
@@ -96,8 +97,8 @@ class ChaptersView(SupplementView):
 class TranscriptView(SupplementView):
     @operation("Show a transcript", answers={200: Transcript, 202: BeingFetched}, errors=FAULTS)
     def get(self, request: Request, path: ItemPath, query: FeedQuery) -> Response:
-        """Of the document that the feed names, as for chapters; of several, that in the form that tells
-        most."""
+        """From the document that the feed links to, as for chapters; of several documents, the one in the
+        most informative format."""
         episode = _episode(request, query.feed, path.item)
         source, content = _document(request, "transcript", episode)
         segments = stored_segments(content)
@@ -105,7 +106,7 @@ class TranscriptView(SupplementView):
 
 
 def _episode(request: Request, feed: str | None, item: str) -> Episode:
-    """The episode that is meant. Raises ``NotFound``, ``DomainError`` ``ambiguous_item``."""
+    """Return the requested episode. Raises ``NotFound``, ``DomainError`` ``ambiguous_item``."""
     user_id = caller_of(request).user_id
     if feed is None:
         known = map(Named._make, run(EPISODES_OF, {"user": user_id}))
@@ -118,8 +119,8 @@ def _episode(request: Request, feed: str | None, item: str) -> Episode:
 
 
 def _document(request: Request, kind: Kind, episode: Episode) -> tuple[Source, bytes]:
-    """Where it is from, and what was read of it, as JSON. Raises ``ApiError``, ``Throttled``,
-    ``_BeingFetched``."""
+    """Return the source of the document, and what was read of it, as JSON. Raises ``ApiError``,
+    ``Throttled``, ``_BeingFetched``."""
     source = supplements.source_of(kind, episode.extra)
     if source is None:
         raise ApiError(404, f"no_{kind}", f"The feed names no {kind} of this episode.")
@@ -133,7 +134,7 @@ def _document(request: Request, kind: Kind, episode: Episode) -> tuple[Source, b
 
 
 def _ask(request: Request, kind: Kind, episode: Episode) -> None:
-    """Have it fetched. Raises ``Throttled``, ``_BeingFetched`` where there is no Redis to ask by."""
+    """Have the document fetched. Raises ``Throttled``, and ``_BeingFetched`` if Redis is unavailable."""
     waits = attempts.limited("documents", str(caller_of(request).user_id), MOST, WITHIN)
     if waits is not None:
         raise Throttled(waits.total_seconds())
@@ -143,7 +144,7 @@ def _ask(request: Request, kind: Kind, episode: Episode) -> None:
 
 
 def _wait(kind: Kind, source: Source) -> Any:
-    """What was fetched meanwhile. Raises ``_BeingFetched``."""
+    """Wait for the document and return it. Raises ``_BeingFetched``."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         kept = supplements.find(kind, source.url, now())

@@ -31,25 +31,26 @@ from eventstore.domain.sync import SyncData
 
 LARGEST = 16 * MIB
 MOST_ENTRIES = 50_000
-# A cursor further behind than this gets everything, which is then the smaller answer to make.
+# A cursor further behind than this gets everything, which is the smaller answer then.
 MOST_EVENTS = 50_000
 
 
 class SyncBody(SentData, dict=True):  # type: ignore[call-arg,misc]  # made from the registry
-    """`cursor`: of the last answer; null or left out for everything. Send all that the device knows, or
-    what changed since: the same entry twice does no harm."""
+    """`cursor`: from the last answer; null or left out to get everything. Send all that the device knows, or
+    what has changed since: sending the same entry twice does no harm."""
 
-    # what was left out of it, for its address
+    # entries that were left out because of their addresses
     refused: ClassVar[list[Refusal]] = []
 
     cursor: Cursor | None = None
 
 
 class SyncAnswer(Struct):
-    """`data`: everything where `full`, else what has reached the server since the cursor, this device's own
-    included. `conflicts`: the entries of the request that lost; of a list, its members are not named one by
-    one. The `key` of a privacy setting is `user`, or `feed:` or `item:` and the name. `refused`: the entries
-    of the request that were left out, since their addresses can never be accepted."""
+    """`data`: everything if `full`, or else what has reached the server since the cursor, including this
+    device's own changes. `conflicts`: the entries of the request that lost; members of a list are not
+    reported individually. The `key` of a privacy setting is `user`, or `feed:` or `item:` and the name.
+    `refused`: the entries of the request that were left out, because their addresses can never be
+    accepted."""
 
     status: Success
     cursor: str
@@ -60,7 +61,8 @@ class SyncAnswer(Struct):
 
 
 class _Place(Struct, array_like=True):
-    """What a cursor holds: how far the user's stream had come, whose it is, and the log's epoch."""
+    """The contents of a cursor: the version of the user's stream, a digest of the user, and the log's
+    epoch."""
 
     version: int
     owner: str
@@ -75,8 +77,8 @@ class SyncView(View):
 
     @operation("Sync", answers={200: SyncAnswer}, largest=LARGEST, most_entries=MOST_ENTRIES)
     def post(self, request: Request, body: SyncBody) -> Response:
-        """One unit: all of it is recorded, or nothing; but an entry whose address can never be accepted (with
-        credentials, of another scheme, too long, …) is left out, and named in `refused`. At most 50,000
+        """All of the request is recorded, or nothing; but an entry whose address can never be accepted (with
+        credentials, of another scheme, too long, …) is left out, and listed in `refused`. At most 50,000
         entries and 16 MiB."""
         caller = caller_of(request)
         since = None if body.cursor is None else version_of(body.cursor, caller.user_id)
@@ -97,14 +99,14 @@ class SyncView(View):
 
         answer = answers.dispatch_and_answer(request, command, render)
         if recorded:
-            # an import of a whole library is then folded from one event
+            # the import of a whole library is then folded from a single event
             retention.note_growth(log.stream_of(caller.user_id), settings.CHECKPOINT_EVERY)
         return answer
 
 
 def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
-    """The events after version ``since`` up to the outcome's; None where the log cannot tell."""
-    # the request's own are in hand, recorded or about to be
+    """Return the events after version ``since`` up to that of the outcome; None if the log cannot tell."""
+    # the request's own events are at hand, recorded or about to be
     stored = outcome.version - len(outcome.events) - since
     if stored == 0:
         return outcome.events
@@ -113,25 +115,25 @@ def _news(user_id: UUID, since: int, outcome: Outcome) -> list[Event] | None:
     try:
         found = events_since(user_id, since)
     except StreamUnreadable:
-        # the state could be folded, so only its past is lost
+        # the state could be folded, thus only its past is lost
         return None
     if found is None or len(found) < stored:
         return None
-    # another process may have recorded more meanwhile, which the state does not hold
+    # Another process may have recorded more meanwhile, which the state does not contain.
     news = found[:stored] + outcome.events
-    # what was removed, or left out of a checkpoint, is told by its absence only
+    # what was removed, or left out of a checkpoint, can only be noticed by its absence
     return None if any(isinstance(event, EventsRemoved | UserCheckpoint) for event in news) else news
 
 
 def cursor_of(version: int, user_id: UUID) -> str:
-    """What a device sends back to be told what came after this version of its user's stream."""
+    """Return the cursor with which a device asks for what came after this version of its user's stream."""
     place = msgspec.json.encode(_Place(version, _owner(user_id), log.epoch()))
     return base64.urlsafe_b64encode(place).decode().rstrip("=")
 
 
 def version_of(cursor: str, user_id: UUID) -> int | None:
-    """None for one of before a restore: its version may stand for other events now. Raises ``Invalid`` for
-    what this server did not give to this user."""
+    """Return the version in a cursor; None for a cursor from before a restore, whose version may stand for
+    other events now. Raises ``Invalid`` for a cursor that this server did not give to this user."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = _PLACE(raw)
@@ -143,7 +145,7 @@ def version_of(cursor: str, user_id: UUID) -> int | None:
 
 
 def _owner(user_id: UUID) -> str:
-    # tells one user's cursor from another's; it opens nothing, so a short digest will do
+    # distinguishes the cursors of users; it grants nothing, thus a short digest suffices
     return hashlib.sha256(user_id.bytes).hexdigest()[:12]
 
 

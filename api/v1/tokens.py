@@ -1,4 +1,4 @@
-"""Play tokens: what opens feeds and plays to a player or a feed reader, and nothing else."""
+"""Play tokens, which open feeds and plays to a player or a feed reader, and nothing else."""
 
 from datetime import datetime
 from typing import Annotated
@@ -42,7 +42,7 @@ TokenName = Annotated[
 
 
 def _lists(names: list[str]) -> list[str]:
-    """Each once. Raises ``ValueError``."""
+    """Return each name once. Raises ``ValueError``."""
     return list(dict.fromkeys(name if name in WHOLE_LISTS else str(UUID(name)) for name in names))
 
 
@@ -62,8 +62,8 @@ TokenId = Annotated[str, meta("The id of a token.", pattern="^[0-9]{1,18}$", exa
 
 
 class Token(Struct):
-    """`prefix`: how its text begins. `expired`: it opens nothing any more. `lists`: null where it opens all.
-    `last_used_at` is true to the hour; `plays`: how many it has recorded."""
+    """`prefix`: how its text begins. `expired`: it no longer opens anything. `lists`: null if it opens all
+    lists. `last_used_at` is accurate to the hour; `plays`: how many plays it has recorded."""
 
     id: str
     name: str
@@ -84,7 +84,7 @@ class Tokens(Struct):
 
 
 class TokenIssued(Struct):
-    """`text` is the token itself: it is shown here and nowhere else."""
+    """`text` is the token itself, which is shown only in this answer."""
 
     status: Success
     token: Token
@@ -92,8 +92,8 @@ class TokenIssued(Struct):
 
 
 class TokenBody(Struct):
-    """Without `expires_at` it opens what it opens until it is revoked. Limited to `lists`, it opens their
-    feeds and plays what these link to."""
+    """Without `expires_at` the token is valid until it is revoked. Limited to `lists`, it opens their feeds,
+    and plays what these link to."""
 
     name: TokenName
     lists: Lists | None = None
@@ -109,14 +109,14 @@ class TokensView(View):
 
     @operation("List play tokens", answers={200: Tokens})
     def get(self, request: Request) -> Response:
-        """The user's tokens, the oldest first; their texts are stored nowhere."""
+        """The user's tokens, the oldest first; their texts are not stored."""
         position = answers.account_position(request)
         return answers.answer(Tokens(listed_tokens(caller_of(request).user_id)), position)
 
     @operation("Make a play token", answers={201: TokenIssued})
     def post(self, request: Request, body: TokenBody) -> Response:
-        """At most 100 (422 `too_many_tokens`). A repeat under the same Idempotency-Key shows the text again
-        and makes no second token."""
+        """At most 100 tokens (422 `too_many_tokens`). A repeat under the same Idempotency-Key shows the text
+        again, and makes no second token."""
         user, position = User(pk=caller_of(request).user_id), log.head()
         identity = command_id(request)
         text = None if identity is None else PlayToken.text_of(user.pk, identity.key)
@@ -125,7 +125,7 @@ class TokensView(View):
             token = _TOKEN(earlier.answer)
         else:
             token, text = _issue(user, body, now(), text)
-            # what is kept of the answer is without the text
+            # the answer is kept without the text
             answers.remember(request, position, msgspec.json.encode(token))
         return answers.answer(TokenIssued("success", token, text), position, 201)
 
@@ -135,7 +135,7 @@ class TokenView(View):
 
     @operation("Revoke a play token", answers={200: Done}, once=True)
     def delete(self, request: Request, path: TokenPath) -> Response:
-        """It opens nothing from the next request on."""
+        """The token opens nothing from the next request on."""
 
         def revoke() -> None:
             tokens = PlayToken.objects.filter(user_id=caller_of(request).user_id, pk=int(path.token_id))
@@ -146,13 +146,14 @@ class TokenView(View):
 
 
 def listed_tokens(user_id: UUID) -> list[Token]:
-    """The user's tokens, the oldest first, without their texts."""
+    """Return the user's tokens, the oldest first, without their texts."""
     moment = now()
     return [_shown(token, moment) for token in PlayToken.objects.filter(user_id=user_id).order_by("id")]
 
 
 def _issue(user: User, body: TokenBody, moment: datetime, text: str | None) -> tuple[Token, str]:
-    """The token and its text, which is made here unless it is given. Raises ``Invalid``, ``ApiError``."""
+    """Make a token; return it with its text, which is generated unless it is given. Raises ``Invalid``,
+    ``ApiError``."""
     if body.expires_at is not None and body.expires_at <= moment:
         raise Invalid(FieldError("invalid", "Not in the future.", "expires_at"))
     if PlayToken.objects.filter(user=user).count() >= MOST_TOKENS:
@@ -160,7 +161,7 @@ def _issue(user: User, body: TokenBody, moment: datetime, text: str | None) -> t
     try:
         token, text = PlayToken.objects.issue(user, body.name, moment, body.expires_at, text, body.lists)
     except IntegrityError:
-        # under one Idempotency-Key, its twin was quicker
+        # a concurrent request with the same Idempotency-Key was quicker
         token = PlayToken.objects.get(token_hash=PlayToken.digest(str(text)))
     return _shown(token, moment), str(text)
 

@@ -1,4 +1,4 @@
-"""Undoing: an event, or whatever a device or an app has sent since a time."""
+"""Undoing an event, or everything that a device or an app has sent since a time."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -28,7 +28,7 @@ from eventstore.reading import origin_of
 from eventstore.undo import Chosen, NoSuchEvent, Undo, UndoRefused
 from jobs.announcing import announce
 
-# so many of the events that build on another are listed
+# limit of listed events that build on another
 MOST_LATER: Final = 20
 
 EventId = Annotated[UUID, meta("`event_id` of an event, as the history gives it.")]
@@ -46,7 +46,7 @@ PartName = Annotated[
 Values = Annotated[dict[str, Any], meta("Its values by their names.")]
 Status = Literal["success", "dry_run"]
 
-# by topic, part and whether it will be there
+# by topic, part and whether it will exist
 WORDS: Final[Mapping[tuple[str, str, bool], str]] = {
     ("subscriptions", WHOLE, True): "The podcast is followed.",
     ("subscriptions", WHOLE, False): "The podcast is not followed.",
@@ -72,14 +72,14 @@ class EventPath(Struct):
 
 
 class OneBody(Struct):
-    """`dry_run`: only tell what would change."""
+    """`dry_run`: only report what would change."""
 
     dry_run: bool = False
 
 
 class SinceBody(Struct):
-    """By the app, the device, or both, as they stand in the history. `since` goes by the time of arrival at
-    the server. `dry_run`: only tell what would change."""
+    """Events by the app, the device, or both, as the history names them. `since` refers to the time of
+    arrival at the server. `dry_run`: only report what would change."""
 
     at_least_one: ClassVar = ("device_id", "device_name", "app_id")
 
@@ -91,8 +91,8 @@ class SinceBody(Struct):
 
 
 class UndoChange(Struct):
-    """What is changed back. `now`: as it was before the undo; `then`: as it is after it. `undoes`: the events
-    that this takes back, the oldest first."""
+    """What is changed back. `now`: its values before the undo; `then`: its values after it. `undoes`: the
+    events that this takes back, the oldest first."""
 
     topic: Topic
     part: PartName
@@ -119,8 +119,8 @@ class LaterEvent(Struct):
 
 
 class NotUndone(Struct):
-    """An event that stays, and why. `later`: the first of those that build on it; `later_count`: how many
-    there are."""
+    """An event that is not undone, and why. `later`: the first of the events that build on it; `later_count`:
+    how many there are."""
 
     event_id: str
     type: str
@@ -131,7 +131,7 @@ class NotUndone(Struct):
 
 
 class UndoAnswer(Struct):
-    """`status` is `dry_run` where nothing was recorded because nothing was to be."""
+    """`status` is `dry_run` if nothing was recorded because only a dry run was asked for."""
 
     status: Status
     changes: list[UndoChange]
@@ -143,11 +143,12 @@ class EventUndoView(View):
 
     @operation("Undo an event", answers={200: UndoAnswer}, bodiless=True, once=True)
     def post(self, request: Request, path: EventPath, body: OneBody) -> Response:
-        """Puts back what stood before it, as something new, so that it counts on every device. An undo is an
-        event like any other, and can itself be undone. 404 for an event that the history has not, or no more.
-        422 `later_changes` where something later builds on it (each is an error of its own, with its
-        `event_id` in `attr`), `too_old` where what stood before is not kept any more event by event,
-        `not_undoable` for what is no change (shares, downloads), `nothing_to_undo` where it is so already."""
+        """Restores what was there before the event, as a new change, so that it takes effect on every device.
+        An undo is an event like any other, and can itself be undone. 404 for an event that the history does
+        not have, or no longer has. 422 `later_changes` if something later builds on it (each is an error of
+        its own, with its `event_id` in `attr`), `too_old` if what was there before is no longer kept event by
+        event, `not_undoable` for what is not a change (shares, downloads), `nothing_to_undo` if that is the
+        state already."""
         return _answer(request, Chosen(event_id=path.event_id), dry_run=body.dry_run)
 
 
@@ -156,9 +157,10 @@ class UndoView(View):
 
     @operation("Undo what a device did", answers={200: UndoAnswer}, once=True)
     def post(self, request: Request, body: SinceBody) -> Response:
-        """Everything that has arrived from a device or an app since a time, the newest first, in one append.
-        What others did later stays, and so does what they built on: `skipped` lists that. 422 `too_old` for a
-        time of which not every event is kept, `nothing_to_undo` where nothing came since."""
+        """Undoes everything that has arrived from a device or an app since a time, the newest first, in
+        one append. What others did later stays, and so does what they built on: `skipped` lists the
+        latter. 422 `too_old` for a time since which not every event is kept, `nothing_to_undo` if nothing
+        arrived since."""
         chosen = Chosen(
             since=body.since, device_id=body.device_id, device_name=body.device_name, app_id=body.app_id
         )
@@ -200,7 +202,7 @@ def _undo(request: Request, user_id: UUID, chosen: Chosen) -> Response:
 
 
 def _refusals(refused: UndoRefused) -> list[FieldError]:
-    """The refusal, and each of the events that stand in the way."""
+    """Return the refusal, and each of the events that prevent the undo."""
     errors = [FieldError(refused.code, refused.detail, None)]
     for one in refused.undo.plan.skipped[:1]:
         for later in _not_undone(refused.undo, one).later:
@@ -237,7 +239,7 @@ def _change(found: Undo, change: Change) -> UndoChange:
 
 
 def _words(change: Change) -> str:
-    """What will be, in a sentence."""
+    """Return a sentence that says what the state will be."""
     then = change.values(change.then)
     match change.part.topic, change.facet_name:
         case "plays", _:
