@@ -97,7 +97,7 @@ def meta(
 Feed = Annotated[
     str,
     meta(
-        "base64 of the feed's URL, in the standard or the URL-safe alphabet, with or without padding.",
+        "The feed's URL in base64, in the standard or the URL-safe alphabet, with or without padding.",
         normalise=normalise_feed,
         parse=_spaces_as_plus,
         format="rss-source-feed",
@@ -117,7 +117,7 @@ FeedUrl = Annotated[
 Item = Annotated[
     str,
     meta(
-        "base64 of `guid,enclosure_url`, in any of the four spellings.",
+        "`guid,enclosure_url` in base64, in the standard or the URL-safe alphabet, with or without padding.",
         normalise=normalise_item,
         format="rss-source-item",
         example="ZXBpc29kZS0xLGh0dHBzOi8vZXhhbXBsZS5vcmcvMS5tcDM=",
@@ -126,7 +126,7 @@ Item = Annotated[
 Guid = Annotated[
     str,
     meta(
-        "The episode's GUID as its feed has it. It wins over the one in the item.",
+        "The episode's GUID as given in its feed. It takes precedence over the one in the item.",
         normalise=normalise_guid,
         example="episode-1",
     ),
@@ -134,54 +134,66 @@ Guid = Annotated[
 EnclosureUrl = Annotated[
     str,
     meta(
-        "The address of the episode's file. It wins over the one in the item.",
+        "The URL of the episode's media file. It takes precedence over the one in the item.",
         normalise=normalise_enclosure,
         format="feed-url",
         example="https://example.org/1.mp3",
     ),
 ]
 SourceId = Annotated[
-    str, meta("The feed's own id in the app's directory, if it has one.", max_length=LONGEST_SOURCE_ID)
+    str, meta("The feed's id in the app's own directory, if it has one.", max_length=LONGEST_SOURCE_ID)
 ]
-Seconds = Annotated[int, meta("Whole seconds.", ge=0, le=LAST_POSITION, example=3_600)]
+Seconds = Annotated[int, meta("A whole number of seconds.", ge=0, le=LAST_POSITION, example=3_600)]
 DeviceId = Annotated[
     str,
-    meta("What a device calls itself.", pattern=r"^[\w.-]+$", max_length=LONGEST_DEVICE, example="phone-1"),
+    meta(
+        "The id that a device gives itself.",
+        pattern=r"^[\w.-]+$",
+        max_length=LONGEST_DEVICE,
+        example="phone-1",
+    ),
 ]
-Caption = Annotated[str, meta("What people call a device.", min_length=1, max_length=LONGEST_CAPTION)]
-AppName = Annotated[str, meta("An app, as it names itself.", max_length=LONGEST_CAPTION)]
-DeviceKind = Annotated[
-    Literal["desktop", "laptop", "mobile", "server", "other"], meta("What kind of device it is.")
+Caption = Annotated[
+    str, meta("A human-readable name for the device.", min_length=1, max_length=LONGEST_CAPTION)
 ]
+AppName = Annotated[str, meta("The app, as it identifies itself.", max_length=LONGEST_CAPTION)]
+DeviceKind = Annotated[Literal["desktop", "laptop", "mobile", "server", "other"], meta("The kind of device.")]
 ActionKind = Annotated[Literal["download", "delete", "new", "flattr"], meta("What was done with an episode.")]
 SettingsText = Annotated[
     str,
     meta(
-        "The settings of a scope: a JSON object as text.",
+        "The settings of a scope: a JSON object, encoded as a string.",
         normalise=json_object,
         max_length=LONGEST_SETTINGS,
         format="json-object",
         example='{"auto_download":true}',
     ),
 ]
-Position = Annotated[int, meta("Whole seconds from the start.", ge=0, le=LAST_POSITION, example=754)]
-Speed = Annotated[float, meta("How fast it is played, as a factor.", ge=0.1, le=10, example=1.5)]
+Position = Annotated[
+    int,
+    meta(
+        "The position in the episode, in whole seconds from its start.", ge=0, le=LAST_POSITION, example=754
+    ),
+]
+Speed = Annotated[float, meta("The playback speed, as a factor.", ge=0.1, le=10, example=1.5)]
 Time = Annotated[
     datetime,
     meta(
-        "RFC 3339 with an offset.",
+        "A date and time in RFC 3339, with a UTC offset.",
         normalise=in_utc,
         parse=_time,
         tz=True,
         example="2026-05-01T12:00:00Z",
     ),
 ]
-Flag = Annotated[bool, meta("true or false.", parse=_flag)]
-PageSize = Annotated[int, meta("How many entries at most.", parse=_page_size, ge=1, le=LONGEST_PAGE)]
+Flag = Annotated[bool, meta("`true` or `false`.", parse=_flag)]
+PageSize = Annotated[
+    int, meta("The maximum number of entries to return.", parse=_page_size, ge=1, le=LONGEST_PAGE)
+]
 Cursor = Annotated[
     str,
     meta(
-        "`next_cursor` of the page before, as it came.",
+        "The `next_cursor` of the previous page, unchanged.",
         min_length=1,
         max_length=LONGEST_CURSOR,
         format="cursor",
@@ -190,7 +202,7 @@ Cursor = Annotated[
 Name = Annotated[
     str,
     meta(
-        f"1 to {LONGEST_NAME} characters, without the blanks around it.",
+        f"1 to {LONGEST_NAME} characters, not counting leading and trailing blanks, which are removed.",
         normalise=trimmed,
         min_length=1,
         # applies before trimming
@@ -198,10 +210,10 @@ Name = Annotated[
         example="Morning walk",
     ),
 ]
-ListId = Annotated[UUID, meta("A UUID, as the app or the server chose it.")]
+ListId = Annotated[UUID, meta("A UUID, chosen by the app or the server.")]
 PlaylistKind = Annotated[
     Literal["list", "queue"],
-    meta("A list that somebody made, or the queue: what the listener hears next. Of each user's one."),
+    meta("`list`: a playlist that somebody made. `queue`: what the listener hears next; each user has one."),
 ]
 
 
@@ -213,7 +225,7 @@ def playlist_name(text: str) -> str:
 PlaylistName = Annotated[
     str,
     meta(
-        "The id of a playlist, or `queue` for what comes next.",
+        "The id of a playlist, or `queue` for the episodes to play next.",
         normalise=playlist_name,
         pattern="^(queue|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
         example="queue",
@@ -221,29 +233,32 @@ PlaylistName = Annotated[
 ]
 PlaylistPlace = Annotated[
     Literal["first", "last"],
-    meta("Where it goes, also if it is in already. Left out, what is in stays where it is."),
+    meta(
+        "Where to put the episode, even if it is in the playlist already. If left out, an episode that is in"
+        " the playlist already keeps its place."
+    ),
 ]
-Description = Annotated[str, meta("What it is about.", max_length=LONGEST_DESCRIPTION)]
-Title = Annotated[str, meta("As the feed had it.", max_length=LONGEST_TITLE)]
+Description = Annotated[str, meta("A description of the list.", max_length=LONGEST_DESCRIPTION)]
+Title = Annotated[str, meta("The title as given in the feed.", max_length=LONGEST_TITLE)]
 # The length is limited because "$" also matches before a final newline.
 _COLOR: dict[str, Any] = {"max_length": 7, "normalise": str.lower, "example": "#2f6f4e"}
 Color = Annotated[str, meta("Red, green and blue in hexadecimal.", pattern="^#[0-9a-fA-F]{6}$", **_COLOR)]
 NewColor = Annotated[
     str,
     meta(
-        "Red, green and blue in hexadecimal, or nothing to take it away.",
+        "Red, green and blue in hexadecimal, or an empty string to remove the color.",
         pattern="^(#[0-9a-fA-F]{6})?$",
         **_COLOR,
     ),
 ]
 Level = Annotated[
     Literal["public", "anonymous", "private"],
-    meta("What others may see: everything, that somebody did it, or nothing."),
+    meta("What others may see: everything, only that somebody did it, or nothing."),
 ]
 Category = Annotated[
     str,
     meta(
-        "The slug of a category, as Apple's are called.",
+        "The slug of one of Apple's podcast categories.",
         pattern="^[a-z0-9-]+$",
         max_length=64,
         normalise=str.strip,
@@ -253,7 +268,7 @@ Category = Annotated[
 Language = Annotated[
     str,
     meta(
-        "A language as feeds name theirs, in any case.",
+        "A language code as given in feeds; case is ignored.",
         pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$",
         max_length=35,
         normalise=str.lower,

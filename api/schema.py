@@ -23,33 +23,33 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 REFERENCE = "#/components/schemas/{name}"
 SECURITY = {"request_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
 # for requests that never reach the API
-BY_THE_SERVER = "Where the HTTP server itself refuses what it cannot read, the answer has no body."
+BY_THE_SERVER = "If the HTTP server itself rejects a request that it cannot parse, the response has no body."
 ERRORS = {
-    400: f"Malformed or invalid; every fault with its place. {BY_THE_SERVER}",
-    401: "No token, or none that is valid.",
-    403: "The app was not granted the scope.",
-    404: "No such thing.",
-    408: "The body did not come in time: 15 s, and 1 s more for each 16 KiB of it.",
-    409: "Other writes came first every time; send it again.",
-    413: "Too large; names the limit.",
-    414: f"The address is too long. {BY_THE_SERVER}",
-    415: "Not of the type that is described; JSON in UTF-8.",
-    422: "The rules are against it, or the Idempotency-Key stands for another request.",
-    429: "Too many requests; Retry-After says when to come back.",
-    431: f"The headers are too large, above 32 KiB. {BY_THE_SERVER}",
-    503: "A store is away or in maintenance, or a read model behind; Retry-After says when to come back.",
+    400: f"The request is malformed or invalid; each error is listed with its place. {BY_THE_SERVER}",
+    401: "The token is missing or invalid.",
+    403: "The app has not been granted the required scope.",
+    404: "There is no such resource.",
+    408: "The body did not arrive in time: within 15 s, plus 1 s for each 16 KiB of it.",
+    409: "Every attempt conflicted with concurrent writes; send the request again.",
+    413: "The request is too large; the error gives the limit.",
+    414: f"The URL is too long. {BY_THE_SERVER}",
+    415: "The body is not of the documented media type; JSON must be in UTF-8.",
+    422: "A domain rule forbids it, or the Idempotency-Key was already used for another request.",
+    429: "Too many requests; Retry-After says how long to wait.",
+    431: f"The headers are larger than 32 KiB. {BY_THE_SERVER}",
+    503: "A store is unavailable or in maintenance, or a read model is behind; wait as Retry-After says.",
 }
 EVERYWHERE = frozenset({400, 401, 403, 414, 429, 431, 503})
 INTEGER = {"type": "integer", "minimum": 0}
 POSITION_SCHEMA = {**INTEGER, "maximum": LAST_POSITION}
 # descriptions of response headers
-READ = "The position in the log of events that this answer reflects."
-WRITTEN = "The position in the log of events; a read that sends it back reflects this write."
-KEPT = "Send it back as If-None-Match: 304 says that nothing has changed."
+READ = "The position in the event log that this response reflects."
+WRITTEN = "The position in the event log; a read that sends it back reflects this write."
+KEPT = "Send it back in If-None-Match: status 304 then means that nothing has changed."
 ERROR_HEADERS: dict[int, Document] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    429: {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait."}},
-    503: {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait."}},
+    429: {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait before the next try."}},
+    503: {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait before the next try."}},
 }
 
 
@@ -126,13 +126,17 @@ def _rules(struct: type[Struct]) -> Document:
 
 def _needs(view: Any, method: str) -> str:
     if view.public:
-        return "No token is needed. Answers may be kept for a minute."
+        return "No token is needed. Responses may be cached for a minute."
     scope = view.scopes[method]
-    return "Any app that the user has let in." if scope is ANY_GRANT else f"Scope: `{scope}`."
+    return (
+        "Open to any app that the user has granted access; no particular scope is needed."
+        if scope is ANY_GRANT
+        else f"Scope: `{scope}`."
+    )
 
 
 def _text(described: Operation) -> str:
-    once = " A token with a `jti` is accepted here once." if described.once else ""
+    once = " A token with a `jti` is accepted here only once." if described.once else ""
     return described.description + once
 
 
@@ -160,9 +164,9 @@ def _without_null(schema: Document) -> Document:
 def _header(*, reads: bool) -> Document:
     """Return the header that a request may send besides its parameters."""
     if reads:
-        text = "The position of an earlier answer: this one will reflect it. Waits up to 2 seconds."
+        text = "The position from an earlier response, which this one will reflect. Waits up to 2 seconds."
         return {"name": POSITION, "in": "header", "schema": POSITION_SCHEMA, "description": text}
-    text = "Makes a repeat safe for 48 hours: it gets the first answer again."
+    text = "Makes it safe to repeat the request for 48 hours: a repeat gets the first response again."
     schema = {"type": "string", "format": "uuid"}
     return {"name": IDEMPOTENCY_KEY, "in": "header", "schema": schema, "description": text}
 
@@ -180,7 +184,7 @@ def _responses(described: Operation, *, reads: bool, public: bool) -> Document:
     responses: Document = {}
     for status, struct in described.answers.items():
         responses[str(status)] = {
-            "description": described.notes.get(status, "Done." if not reads else "As asked."),
+            "description": described.notes.get(status, "Done." if not reads else "The requested data."),
             "headers": {"ETag": etag} if public else {POSITION: position},
             "content": _content(struct),
         }

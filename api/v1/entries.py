@@ -143,7 +143,7 @@ def _conflict(topic: Topic) -> type[Struct]:
         ],
         tag_field="type",
         tag=topic.kind,
-        namespace={"__doc__": "An entry of which the server's value stands, and the rule that decided."},
+        namespace={"__doc__": "An entry for which the server's value was kept, and the rule that decided."},
     )
 
 

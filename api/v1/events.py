@@ -30,20 +30,25 @@ from projections.queries import InvalidCursor, decode_cursor, encode_cursor
 
 Data = Annotated[
     dict[str, Any],
-    meta("What it said. Of a checkpoint, how many entries of each kind it holds."),
+    meta("The event's data; for a checkpoint, the number of entries of each kind in it."),
 ]
 Cause = Annotated[
     str | None,
     meta(
-        "Why it was done: `undo` by the user; by the server itself `feed_moved`, `removal_unanswered`,"
+        "Why it was done: `undo` by the user; or, by the server itself, `feed_moved`, `removal_unanswered` or"
         " `import` (from another sync server, which is named as the device). Null for what an app did.",
         example="undo",
     ),
 ]
-Undoes = Annotated[list[str], meta("Of an undo the events that it takes back, by their `event_id`.")]
-StillHolds = Annotated[bool | None, meta("Whether that still holds; null where it cannot be told.")]
+Undoes = Annotated[list[str], meta("For an undo, the `event_id`s of the events that it takes back.")]
+StillHolds = Annotated[
+    bool | None, meta("Whether the event is still in effect; null if that cannot be determined.")
+]
 Rule = Annotated[
-    str | None, meta("Why it holds or does not, in the words of a sync's conflicts.", example="later_wins")
+    str | None,
+    meta(
+        "Why the event is in effect or not, as a rule named as in a sync's conflicts.", example="later_wins"
+    ),
 ]
 
 

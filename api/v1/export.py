@@ -52,9 +52,9 @@ CHECKPOINT = "UserCheckpoint"
 DISPOSITION = 'attachment; filename="balados-export.json"'
 # Entries recorded in one append: as many as a sync has at most.
 PART = 50_000
-Format = Annotated[Literal["balados-export"], meta("What kind of document this is.")]
-Version = Annotated[Literal[1], meta("The version of its shape.")]
-Kind = Annotated[str, meta("subscribe, play, save or share.")]
+Format = Annotated[Literal["balados-export"], meta("The kind of this document.")]
+Version = Annotated[Literal[1], meta("The version of the document's format.")]
+Kind = Annotated[str, meta("`subscribe`, `play`, `save` or `share`.")]
 
 
 class ExportedEvent(Struct):
@@ -128,7 +128,7 @@ class Export(_State):  # type: ignore[misc]  # made from the registry
 
 
 class ExportQuery(Struct):
-    events: Annotated[Flag, meta("false leaves the history out.")] = True
+    events: Annotated[Flag, meta("`false` leaves out the history of events.")] = True
 
 
 class ImportBody(SentData, kw_only=True, dict=True):  # type: ignore[call-arg,misc]  # made from the registry

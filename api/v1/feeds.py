@@ -186,7 +186,7 @@ class EpisodesView(View):
 class RefreshView(View):
     scopes = {"POST": WRITE}
 
-    @operation("Fetch a podcast anew", answers={202: Refreshing}, notes={202: "It will be fetched."})
+    @operation("Fetch a podcast anew", answers={202: Refreshing}, notes={202: "The feed will be fetched."})
     def post(self, request: Request, path: FeedPath) -> Response:
         """Possible once in five minutes, whoever asks (429 `fetched_lately`), and not while the feed's server
         has asked for a pause (429 `paused`). 404 if the user does not follow it."""

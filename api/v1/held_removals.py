@@ -36,7 +36,8 @@ class SettleBody(Struct):
     again."""
 
     feeds: Annotated[
-        list[Feed], meta("Those that are held.", normalise=all_normalised, min_length=1, max_length=AT_ONCE)
+        list[Feed],
+        meta("Feeds whose removal is held.", normalise=all_normalised, min_length=1, max_length=AT_ONCE),
     ]
     confirm: bool
 

@@ -17,9 +17,7 @@ from eventstore.domain.listening import FASTEST, EpisodeHeard, Heard, ImportList
 from eventstore.domain.times import NEVER, is_ahead
 from eventstore.streams import fold_listening
 
-DeviceName = Annotated[
-    str, meta("What a device is called; empty where it has no name.", max_length=LONGEST_CAPTION)
-]
+DeviceName = Annotated[str, meta("The device's name; empty if it has none.", max_length=LONGEST_CAPTION)]
 
 
 class HeardEntry(Struct):

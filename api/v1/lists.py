@@ -138,8 +138,10 @@ class Kind:
         one, many, members = self.one, self.many, f"{self.member}s"
         name, follows = one.capitalize(), ("next_cursor", str | None)
         id_, member = (f"{one}_id", self.list_name), (self.member, self.member_name)
-        shown = f"Its {self.content}s are in their order; the cursor leads to those that follow."
-        written = f"The {one} as it stands, also where a later action had won already."
+        shown = (
+            f"The {one} with a page of its {self.content}s, in order; `next_cursor` leads to the next page."
+        )
+        written = f"The current state of the {one}, even if a later action had already won."
         contents = (members, list[self.member_shape])  # type: ignore[name-defined]
         return (
             *self.taken,
@@ -218,7 +220,7 @@ class ListsView(ListView):
     @operation(
         "Make a {one}",
         answers={201: Written, 200: Written},
-        notes={200: "There was the same one already, and nothing changed."},
+        notes={200: "An identical one already existed; nothing changed."},
     )
     def post(self, request: Request, body: NewList) -> Response:
         """422 `{one}_exists` if the user has another {one} with this id. A deleted one is restored."""
@@ -267,10 +269,10 @@ class MembersView(ListView):
     @operation(
         "Add to a {one}",
         answers={201: Written, 200: Written},
-        notes={200: "It was in it already, and nothing changed."},
+        notes={200: "It was already in the list; nothing changed."},
     )
     def post(self, request: Request, path: ListPath, body: NewMember) -> Response:
-        """A {content} is in a {one} only once. Of `added_at` and `removed_at`, the later decides."""
+        """No {content} is in a {one} more than once. Of `added_at` and `removed_at`, the later decides."""
         fields = msgspec.structs.asdict(body)
         return self.dispatch_and_answer(
             request, self.kind.add, self.id_in(request, path), creates=True, **fields

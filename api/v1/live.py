@@ -14,7 +14,7 @@ from api.operations import operation
 from api.views import PublicView
 
 PATH = "/api/v1/live"
-Url = Annotated[str, meta("Of a WebSocket.", example="wss://balados.example/api/v1/live")]
+Url = Annotated[str, meta("The URL of a WebSocket.", example="wss://balados.example/api/v1/live")]
 
 
 class LiveAddress(Struct):
@@ -25,7 +25,7 @@ class LiveView(PublicView):
     @operation(
         "Find the live connection",
         answers={200: LiveAddress},
-        errors={404: "The operator has switched it off."},
+        errors={404: "The operator has switched live connections off."},
     )
     def get(self, request: Request) -> Response:
         """A WebSocket on which commands are sent, and on which changes by other devices are reported at once:

@@ -15,13 +15,16 @@ from api.fields import Flag, meta
 from api.operations import operation
 from api.views import View
 
-Scopes = Annotated[list[str], meta("What the user has granted.", example=["user.plays", "user.sync"])]
+Scopes = Annotated[
+    list[str], meta("The scopes that the user has granted the app.", example=["user.plays", "user.sync"])
+]
 
 
 FollowMoves = Annotated[
     Flag,
     meta(
-        "Whether a subscription goes along when its feed moves to another address. If not, `moved_to` tells."
+        "Whether subscriptions follow a feed that moves to another address. If not, `moved_to` gives the new"
+        " address."
     ),
 ]
 

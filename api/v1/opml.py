@@ -36,13 +36,18 @@ class OpmlBody(RawBody):
 
 class OpmlQuery(Struct):
     include: (
-        Annotated[Literal["secret"], meta("Also feeds whose address opens them to whoever has the file.")]
+        Annotated[
+            Literal["secret"],
+            meta("`secret`: include feeds whose URL gives access to anyone who has the file."),
+        ]
         | None
     ) = None
 
 
 class OpmlImportQuery(Struct):
-    folders: Annotated[Literal["ignore"], meta("Make no collections of folders.")] | None = None
+    folders: Annotated[Literal["ignore"], meta("`ignore`: do not make collections from folders.")] | None = (
+        None
+    )
 
 
 class OpmlImported(Struct):

@@ -40,7 +40,9 @@ class InForce(Struct):
     """The level that applies, and which kind of setting it comes from."""
 
     privacy: privacy.Level
-    source: Annotated[Source, meta("The item's setting, the feed's, the account's, or the default.")]
+    source: Annotated[
+        Source, meta("Whose setting applies: the item's, the feed's, the account's, or the default.")
+    ]
 
 
 class Settings(Struct):

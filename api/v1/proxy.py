@@ -54,11 +54,11 @@ SELECT FROM "users"."blocked_feeds"
 
 
 ERRORS: Final = {
-    401: "A token that is not valid.",
-    403: "The app was not granted the scope.",
-    404: "`feed_unknown`, also of a feed that is not for this caller; `item_unknown`.",
-    415: "`not_a_feed`: there is something else at that address.",
-    502: "`feed_unreachable`: it could never be read.",
+    401: "The token is invalid.",
+    403: "The app has not been granted the required scope.",
+    404: "`feed_unknown`, also for a feed that this caller may not see; `item_unknown`.",
+    415: "`not_a_feed`: what is at that address is not a supported feed.",
+    502: "`feed_unreachable`: the feed has never been read successfully.",
 }
 
 
@@ -67,9 +67,9 @@ def _number(text: str) -> object:
 
 
 class ProxyQuery(Struct):
-    limit: Annotated[int, meta("How many episodes at most, the newest.", parse=_number, ge=1, le=MOST)] = (
-        NEWEST
-    )
+    limit: Annotated[
+        int, meta("The maximum number of episodes, newest first.", parse=_number, ge=1, le=MOST)
+    ] = NEWEST
 
 
 class ProxyPath(FeedPath):

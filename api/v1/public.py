@@ -113,7 +113,7 @@ class TrendingQuery(FeedQuery):
 
 
 class TimelineQuery(PageQuery):
-    event_type: Annotated[Kind, Meta(description="One kind alone.")] | None = None
+    event_type: Annotated[Kind, Meta(description="Return only activities of this kind.")] | None = None
     feed: Feed | None = None
 
 

@@ -41,14 +41,14 @@ def one_line(text: str) -> str:
 Words = Annotated[
     str,
     meta(
-        "What to look for: each word, or its beginning, in any case, with or without accents.",
+        "The words to search for: each may be just the beginning of a word; case and accents are ignored.",
         normalise=one_line,
         min_length=1,
         max_length=LONGEST,
         example="slow radio",
     ),
 ]
-Kind = Annotated[Literal["podcasts", "episodes"], meta("What to look for.")]
+Kind = Annotated[Literal["podcasts", "episodes"], meta("Whether to search for podcasts or episodes.")]
 
 
 class FoundPodcast(Struct):

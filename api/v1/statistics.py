@@ -27,15 +27,16 @@ DEFAULT_DAYS = 30
 EARLIEST = date(2000, 1, 1)
 By = Annotated[
     Literal["day", "podcast", "device", "weekday", "hour"],
-    meta("Of what the rows are. Days, weekdays and hours are those of the user's time zone."),
+    meta("What the rows are grouped by. Days, weekdays and hours are in the user's time zone."),
 ]
 
 
 class StatisticsQuery(Struct, rename={"first": "from", "last": "to"}):
     first: (
-        Annotated[date, meta("The first day; else so that it is 30 days.", example="2026-11-01")] | None
+        Annotated[date, meta("The first day; by default, the one that makes 30 days.", example="2026-11-01")]
+        | None
     ) = None
-    last: Annotated[date, meta("The last day; else today.", example="2026-11-30")] | None = None
+    last: Annotated[date, meta("The last day; by default, today.", example="2026-11-30")] | None = None
     by: By = "day"
 
 

@@ -58,7 +58,9 @@ class SubscriptionWritten(Struct):
 
 
 class SubscriptionsQuery(PageQuery):
-    include: Annotated[Literal["removed"], meta("Also what is not followed any more.")] | None = None
+    include: (
+        Annotated[Literal["removed"], meta("`removed`: include feeds that are no longer followed.")] | None
+    ) = None
 
 
 class SubscriptionBody(Struct):
@@ -97,7 +99,7 @@ class SubscriptionsView(View):
     @operation(
         "Follow a feed",
         answers={201: SubscriptionWritten, 200: SubscriptionWritten},
-        notes={200: "It was followed already, and nothing changed."},
+        notes={200: "The feed was already followed; nothing changed."},
     )
     def post(self, request: Request, body: SubscriptionBody) -> Response:
         """Repeating it changes nothing. Of `subscribed_at` and `unsubscribed_at`, the later decides."""

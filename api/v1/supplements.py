@@ -36,7 +36,10 @@ TASK: Final = "jobs.documents.fetch"
 PATIENCE, LOOK_EVERY, COME_AGAIN = 8.0, 0.1, 5
 # limit of documents that are fetched for one listener within that time
 MOST, WITHIN = 60, timedelta(hours=1)
-FAULTS: Final = {404: "No such episode, or its feed names none.", 502: "Its server fails: the code says how."}
+FAULTS: Final = {
+    404: "There is no such episode, or its feed provides none for it.",
+    502: "The document could not be fetched or read; the error code says why.",
+}
 WORDS: Final = {
     **{code: text.replace("feed", "document") for code, text in ERRORS.items()},
     "unreadable": "It is in no form that can be read.",

@@ -32,7 +32,7 @@ MOST_LISTS = 100
 TokenName = Annotated[
     str,
     meta(
-        "Which player it is for.",
+        "The player that the token is for.",
         normalise=trimmed,
         min_length=1,
         max_length=LONGEST_NAME,
@@ -56,7 +56,7 @@ ListName = Annotated[
 ]
 Lists = Annotated[
     list[ListName],
-    meta("Which lists it opens.", normalise=_lists, min_length=1, max_length=MOST_LISTS),
+    meta("The lists that the token gives access to.", normalise=_lists, min_length=1, max_length=MOST_LISTS),
 ]
 TokenId = Annotated[str, meta("The id of a token.", pattern="^[0-9]{1,18}$", example="7")]
 

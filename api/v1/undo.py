@@ -31,19 +31,21 @@ from jobs.announcing import announce
 # limit of listed events that build on another
 MOST_LATER: Final = 20
 
-EventId = Annotated[UUID, meta("`event_id` of an event, as the history gives it.")]
+EventId = Annotated[UUID, meta("The `event_id` of an event, as given in the history.")]
 DeviceName = Annotated[
-    str, meta("What people call a device or browser.", min_length=1, max_length=LONGEST_DEVICE)
+    str, meta("The human-readable name of a device or browser.", min_length=1, max_length=LONGEST_DEVICE)
 ]
-Topic = Annotated[str, meta("`subscriptions`, `plays`, `saved`, … as in a sync.", example="subscriptions")]
+Topic = Annotated[
+    str, meta("The topic, named as in a sync: `subscriptions`, `plays`, `saved`, …", example="subscriptions")
+]
 PartName = Annotated[
     str | None,
     meta(
-        "Of a list what of it: `name`, `description`, …, `order`, `member`. Null for all of it.",
+        "Which part of a list: `name`, `description`, …, `order`, `member`. Null for all of it.",
         example="name",
     ),
 ]
-Values = Annotated[dict[str, Any], meta("Its values by their names.")]
+Values = Annotated[dict[str, Any], meta("The values, by field name.")]
 Status = Literal["success", "dry_run"]
 
 # by topic, part and whether it will exist
