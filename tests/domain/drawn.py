@@ -1,4 +1,4 @@
-"""What Hypothesis draws of every topic, by the types that its events and entries declare."""
+"""Hypothesis strategies for every topic, derived from the types that its events and entries declare."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from eventstore.domain.topics import TOPICS
 from tests.domain.scenarios import ALICE, FEEDS, ITEMS, MONDAY, NOON
 
 LISTS = [UUID("111a0000-0000-4000-8000-000000000000"), UUID("222b0000-0000-4000-8000-000000000000")]
-# few values of everything, so that they meet, and tie, often
+# few values of each type, so that keys and times often coincide
 VALUES: dict[Any, Sequence[Any]] = {
     str: ["B", "a", "é"],
     int: [0, 1, 2],
@@ -30,7 +30,7 @@ VALUES: dict[Any, Sequence[Any]] = {
     bool: [False, True],
     UUID: LISTS,
 }
-# spellings of one item, and its file without the GUID
+# spellings of one item, and its enclosure without the GUID
 SPELLINGS = [
     MONDAY,
     item_of("monday", "https://example.org/1.mp3"),
@@ -41,7 +41,7 @@ EPISODES = [*ITEMS, *SPELLINGS[1:], FILE]
 NAMED: dict[str, Sequence[Any]] = {
     "user_id": [ALICE],
     FEED: FEEDS,
-    # a device that syncs names its episodes by GUID here; the file alone is for events
+    # devices that sync name episodes by GUID here; the item with only an enclosure is for events
     ITEM: EPISODES[:-1],
     "known_item": [FILE],
     DEVICE: ["phone", "desk"],
@@ -54,10 +54,10 @@ PAST: Times = st.integers(0, 5).map(lambda minutes: NOON - timedelta(minutes=min
 AHEAD: Times = st.integers(1, 3).map(lambda days: NOON + timedelta(days=days))
 
 
-# Strategies are kept: tests ask for them in each example, and making one takes longer than to draw from it.
+# Strategies are cached: tests ask for them in each example, and making one takes longer than drawing from it.
 @cache
 def of_type(type_: Any, times: Times) -> st.SearchStrategy[Any]:
-    """Values of a field."""
+    """Values of a field of this type."""
     if NoneType in get_args(type_):
         (other,) = (one for one in get_args(type_) if one is not NoneType)
         return st.none() | of_type(other, times)
@@ -73,7 +73,7 @@ def of_type(type_: Any, times: Times) -> st.SearchStrategy[Any]:
 
 
 def structs(cls: Any, times: Times, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Structs of a class, with values by the names and the types of its fields."""
+    """Structs of a class, with values chosen by the names and the types of its fields."""
 
     def value(field: Any) -> st.SearchStrategy[Any]:
         if field.name in given:
@@ -95,7 +95,7 @@ _KEPT: dict[tuple[Any, ...], st.SearchStrategy[Event]] = {}
 def events(
     topic: Topic, *, only: Iterable[type[Event]] = (), **given: st.SearchStrategy[Any]
 ) -> st.SearchStrategy[Event]:
-    """Events of a topic, those that are no state included."""
+    """Events of a topic, including those that do not change its state."""
     chosen = tuple(only)
     key = (topic.name, *chosen, *given.items())
     if key not in _KEPT:
@@ -115,7 +115,7 @@ def _events(
 
 
 def orders(topic: Topic) -> st.SearchStrategy[Any]:
-    """Orders of a list's members; none where it stays as it was."""
+    """Orders of a list's members; for other topics None."""
     if not isinstance(topic.register, OrderedSet):
         return st.none()
     return st.lists(st.sampled_from(member_keys(topic.register)), unique=True).map(tuple)
@@ -128,7 +128,7 @@ def member_keys(register: OrderedSet[Any, Any]) -> list[str]:
 
 
 def entries(topic: Topic, times: Times = PAST) -> st.SearchStrategy[Any]:
-    """Entries of a device, each of which says something."""
+    """Entries of a device, without those that say nothing."""
     return _entries(topic.register, times)
 
 
@@ -145,7 +145,7 @@ def says_something(register: Register[Any]) -> Callable[[Any], bool]:
 
 @cache
 def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[Any]:
-    """States of a register, as the fold makes them: what goes with a time is there where the time is."""
+    """States of a register as folding produces them: a time comes with the values that belong to it."""
     skewed = st.lists(AHEAD, max_size=3).map(lambda drawn: tuple(sorted(set(drawn))))
     given: dict[str, st.SearchStrategy[Any]] = {"skewed": skewed}
     for name, field in register.fields.items():
@@ -156,7 +156,7 @@ def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[An
             given[name] = st.sampled_from(field.ranks)
     if "item" in register.fields:
         given["item"] = st.sampled_from(SPELLINGS)
-    # of one thing: what its key says is the same in all of them
+    # all states are about one thing, so values that follow from its key are the same in all of them
     given |= {name: st.just(value) for name, value in FROM_KEY.items() if name in register.fields}
     if isinstance(register, OrderedSet):
         names = member_keys(register)
@@ -168,7 +168,7 @@ def states(register: Register[Any], times: Times = PAST) -> st.SearchStrategy[An
     return drawn.map(lambda of: as_folded(register, of))
 
 
-# fields of a state that its key decides, and no time
+# fields of a state that are determined by its key and have no time
 FROM_KEY: dict[str, Any] = {"is_default": False, "kind": "list", "feed": FEEDS[0]}
 
 

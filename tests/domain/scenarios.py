@@ -1,4 +1,4 @@
-"""Given events, when a command, then events: how the domain's tests read; and what Hypothesis draws."""
+"""Strategies, and helpers for the domain's tests: given these events, when this command, then those."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def key(item: str, feed: str = NEWS) -> str:
 
 
 def minutes(number: float) -> datetime:
-    """So many minutes after noon."""
+    """The time this many minutes after noon."""
     return NOON + timedelta(minutes=number)
 
 
@@ -41,7 +41,7 @@ def folded(events: Sequence[Event], user: User | None = None) -> User:
 
 
 def when(command: Command, given: Sequence[Event] = ()) -> list[Event]:
-    """What ``command`` leads to after ``given``; deciding twice must yield nothing new."""
+    """The events of ``command`` after ``given``; check that deciding it again yields no more events."""
     user = folded(given)
     events = decide(user, command)
     again = decide(folded(events, user), command)
@@ -59,13 +59,13 @@ def refusal(command: Command, given: Sequence[Event] = ()) -> str:
 
 
 def synced(user: User, payload: SyncUserData) -> list[Event]:
-    """One sync: decided and folded into ``user``."""
+    """Decide one sync and fold its events into ``user``; return the events."""
     events = decide(user, payload)
     folded(events, user)
     return events
 
 
-# few keys and few times, so that devices meet, and tie, often; the last hour is ahead of every clock
+# few keys and times, so that those of devices often coincide; the last hour is ahead of every clock
 TIMES = st.integers(-6, 1).map(lambda hours: NOON + timedelta(hours=hours))
 PAST = st.integers(-6, 0).map(lambda hours: NOON + timedelta(hours=hours))
 

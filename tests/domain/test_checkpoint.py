@@ -1,4 +1,4 @@
-"""Checkpoints: what stands for the events that retention deletes must hold all that they said."""
+"""Checkpoints must hold everything that was said by the events that retention deletes."""
 
 from typing import Any
 from uuid import UUID
@@ -70,7 +70,7 @@ def checkpoint_of(user: User) -> UserCheckpoint:
 
 
 def stored(event: Event) -> Any:
-    """As it comes back from the store."""
+    """An event after it was stored and read."""
     name, schema = codec.name_of(event)
     return codec.decode(name, schema, codec.encode(event))
 

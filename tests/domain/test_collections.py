@@ -1,4 +1,4 @@
-"""Collections: what commands lead to, and that devices end with the same whatever comes first."""
+"""Collections: the events of commands, and that devices converge whatever the order of arrival."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -278,7 +278,7 @@ def test_any_order_any_cut_and_any_repeats_end_with_the_same(
 
 @given(st.lists(payloads(TIMES), min_size=1, max_size=3))
 def test_what_was_sent_or_told_before_records_nothing(sent: list[SyncUserData]) -> None:
-    """Also with clocks that are ahead, and with other devices' syncs in between."""
+    """This holds also with clocks that are ahead, and with syncs of other devices in between."""
     user = User(ALICE)
     for one in sent:
         synced(user, one)

@@ -1,4 +1,4 @@
-"""Devices that apps register, and forget."""
+"""Devices that apps register and remove."""
 
 from datetime import timedelta
 

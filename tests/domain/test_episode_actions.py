@@ -1,4 +1,4 @@
-"""What apps do with episodes beside playing them, and many orders in one append."""
+"""What apps do with episodes besides playing them, and several orders in one append."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

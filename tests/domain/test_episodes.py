@@ -1,4 +1,4 @@
-"""An episode is (feed, GUID), or (feed, enclosure URL) where it has no GUID."""
+"""An episode is identified by (feed, GUID), or by (feed, enclosure URL) if it has no GUID."""
 
 from collections.abc import Callable
 from typing import Any
@@ -199,7 +199,7 @@ heard_entries = st.builds(
 def test_a_file_and_its_guid_end_as_one_in_whatever_order_two_devices_sync(
     one: list[PlayEntry], other: list[PlayEntry]
 ) -> None:
-    """Where the episode has one enclosure: of an older one nobody can tell any more what it was."""
+    """This holds for an episode with one enclosure, because the owner of an older one is no longer known."""
     one, other = (
         [entry for entry in sent if MOVED not in parts_of_item(entry.rss_source_item)]
         for sent in (one, other)
@@ -281,7 +281,7 @@ def test_a_removal_leaves_the_same_guid_of_another_feed_alone() -> None:
 
 
 def test_a_file_that_was_of_another_episode_before_stays_there() -> None:
-    """Two GUIDs had one enclosure, one after the other: each keeps what was known when it was identified."""
+    """Two GUIDs had the same enclosure in turn: each keeps what was known when it was identified."""
     two = item_of("2", URL)
     moved = item_of("1", MOVED)
     events = history(play(FILE), play(ONE, at=1), play(moved, at=2), play(FILE, 7, at=3), play(two, 8, at=4))

@@ -1,4 +1,4 @@
-"""All topics in one sync: devices with any clocks, in any order, twice or late, end with the same."""
+"""All topics in one sync: devices converge, with any clocks and with syncs in any order, repeated or late."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -82,7 +82,7 @@ class Server:
         self.user = User(ALICE)
 
     def sync(self, sent: list[Entry], cursor: int) -> tuple[list[Entry], int]:
-        """What the device lacks, the values that won over its own included, and its next cursor."""
+        """The entries that the device lacks, including those that won over its own, and its next cursor."""
         command = payload(sent)
         self.log += synced(self.user, command)
         lost = [conflict.server for conflict in sync.conflicts(self.user, command)]
@@ -90,7 +90,7 @@ class Server:
 
 
 class Device:
-    """Remembers one entry per key: its own last action, until the server says otherwise."""
+    """A device that keeps one entry per key: its own last action, until the server says otherwise."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -110,7 +110,7 @@ class Device:
         self.cursor, self.unsent = cursor, []
 
 
-# a device's clock: right, a minute behind, or up to a year off
+# the error of a device's clock: none, a minute behind, or up to a year off
 errors = st.sampled_from([0, -1, 1, 600, -525_600, 525_600]).map(lambda minutes: timedelta(minutes=minutes))
 actions: st.SearchStrategy[Entry] = st.one_of([entries(topic) for topic in TOPICS])
 
@@ -126,7 +126,7 @@ steps = st.builds(
 
 
 def off_by(error: timedelta, entry: Entry) -> Entry:
-    """The entry as a device says it whose clock is off by ``error``."""
+    """The entry as sent by a device whose clock is off by ``error``."""
 
     def shifted(value: Any) -> Any:
         match value:

@@ -1,4 +1,4 @@
-"""Podcasts that a device would unfollow, so many at once that the listener is asked first."""
+"""Unfollows by a device that are so many at once that the listener is asked first."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One feed is one key, however a client spells it; and nothing that cannot be one gets in."""
+"""A feed has one key, however a client spells its URL; and identifiers that cannot be valid are rejected."""
 
 import base64
 import contextlib
@@ -62,7 +62,7 @@ def test_the_four_spellings_of_an_item_are_one_key(guid: str, enclosure: str) ->
 def test_the_two_parts_of_an_item_are_spelt_as_alone(guid: str, enclosure: str) -> None:
     read = parts_of_item(item_of(guid, enclosure))
     if ",http" in guid.lower() or enclosure.endswith(","):
-        return  # read back as other parts: that is why there are two fields
+        return  # these are read back as other parts, which is why there are two fields
     assert read == (normalise_guid(guid), normalise_url(enclosure, 4_096))
 
 
@@ -90,7 +90,7 @@ attempts = st.builds(
 @example("https://[:::]/")
 @example("http://[1.2.3.4]/")
 def test_everybody_reads_the_same_host_in_an_accepted_url(url: str) -> None:
-    """Whatever fetches the feed reads the URL with another parser than ours: it must find no other host."""
+    """The feed is fetched with another URL parser than ours, which must not find another host."""
     try:
         accepted = normalise_url(url)
     except InvalidIdentifier:
@@ -104,7 +104,7 @@ def test_everybody_reads_the_same_host_in_an_accepted_url(url: str) -> None:
     assert normalise_url(accepted) == accepted
 
 
-# Each row in the manner of the WHATWG's URL tests: what is spelt so, and what it means.
+# As in the WHATWG's URL tests, each row is a spelling and its normal form.
 SPELLINGS = [
     ("HTTP://Example.ORG:80/Feed.XML?A=b#top", "http://example.org/Feed.XML?A=b"),
     ("https://example.org:443", "https://example.org/"),
@@ -253,7 +253,7 @@ def test_it_refuses_what_is_no_address_and_says_why(code: str, url: str) -> None
 
 
 def test_a_feed_url_has_at_most_2048_bytes() -> None:
-    """In its normal form, so that this one is an address, too."""
+    """The limit applies to the normal form, so that this form is a valid address, too."""
     longest = "https://example.org/" + "é" * 338
     assert len(normalise_url(longest)) == 2048
     assert url_of_feed(normalise_feed(encoded(longest))) == normalise_url(longest)

@@ -1,4 +1,4 @@
-"""How many seconds were heard: what the rules promise, whatever devices tell and in whatever order."""
+"""How many seconds were heard: the rules hold whatever devices report and in whatever order."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -61,7 +61,7 @@ def spans(listening: Iterable[EpisodeHeard]) -> list[Span]:
 
 
 def seconds(told: Iterable[Told]) -> float:
-    """How long was heard, by all that was told."""
+    """The seconds heard according to all reports."""
     return sum(span.seconds for span in counted_once(spans(tally(told, NEVER))))
 
 
@@ -215,7 +215,7 @@ def test_of_an_import_that_knows_more_of_a_listening_the_rest_is_new() -> None:
     assert list(lacking(told.heard, ())) == list(told.heard)
 
 
-# whatever devices tell
+# whatever devices report
 
 DEVICES = st.sampled_from([PHONE, DESK])
 ITEMS = st.sampled_from([MONDAY, TUESDAY])
@@ -247,7 +247,7 @@ def test_nobody_hears_more_than_three_seconds_in_one_and_never_less_than_none(
     counted = list(counted_once(spans(tally(told, NEVER))))
     assert all(span.seconds > 0 and span.starts_at < span.ends_at for span in counted)
     heard = within(counted, after(start), after(start + length))
-    # times are of whole microseconds
+    # times are in whole microseconds
     assert heard <= FASTEST * length + 1e-4
 
 
@@ -271,7 +271,7 @@ def test_at_every_moment_the_fastest_of_those_that_play_counts(told: list[tuple[
 
 
 def test_thousands_that_overlap_are_counted_once() -> None:
-    """As an app that tells of all that it knows at once makes them."""
+    """Such spans arise when an app reports everything it knows at once."""
     playing = [Span(after(n), after(n + 1_700), 1_700, "", str(n), PHONE) for n in range(5_000)]
     assert sum(span.seconds for span in counted_once(playing)) == pytest.approx(5_000 - 1 + 1_700)
 
@@ -314,7 +314,7 @@ def test_a_long_import_is_not_compared_with_all_of_itself() -> None:
     assert list(lacking(heard, ())) == heard
     assert looks < 10 * many
     assert list(lacking(heard, heard)) == []
-    # what goes on where the known ends
+    # a stretch that continues where a known one ends
     longer = [Heard(name, after(29), 2, 10, after(10))]
     assert [(one.starts_at, one.seconds) for one in lacking(longer, heard[:2])] == [(after(19), 5)]
 
@@ -326,7 +326,7 @@ STRETCHES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40)), min_size
 def test_stretches_that_overlap_in_imports_count_once(
     imports: list[list[tuple[int, int]]], told: list[Told]
 ) -> None:
-    """Whether they come in one import or in several, and whatever was heard here in the same episode."""
+    """This holds in one import or in several, and whatever was heard here of the same episode."""
     history = [one for one in told if one[0].rss_source_item == MONDAY]  # type: ignore[attr-defined]
     is_here_already = bool(history)
     moments = {after(n) for one in imports for start, long in one for n in range(start, start + long)}

@@ -1,4 +1,4 @@
-"""What playlists and collections have in common, where an example tells it best."""
+"""What playlists and collections have in common, where examples show it best."""
 
 from itertools import permutations
 from uuid import UUID
@@ -12,8 +12,8 @@ from eventstore.domain.user import User, evolve
 from tests.domain.scenarios import ALICE, NEWS, NOON
 
 WALK = UUID(int=2)
-# Of one time, as a device with a wrong clock leads to: the one that was created is the greater by its
-# description, the one that was updated has an order.
+# Pairs with the same time, as a wrong clock can cause. The created one is greater because of its description;
+# the updated one has an order.
 OF_ONE_TIME: list[tuple[Event, Event]] = [
     (
         PlaylistCreated(user_id=ALICE, playlist_id=WALK, name="Walk", description="z", updated_at=NOON),

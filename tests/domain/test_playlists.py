@@ -1,4 +1,4 @@
-"""Playlists: what commands lead to, and that devices end with the same whatever comes first."""
+"""Playlists: the events of commands, and that devices converge whatever the order of arrival."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -120,7 +120,7 @@ def items_in_order(events: Sequence[Event]) -> list[str]:
 
 
 def test_items_added_at_one_time_stand_by_their_digests_as_in_the_read_tables() -> None:
-    """As they do when a device with a clock that is ahead sends several: all are taken for added now."""
+    """A device whose clock is ahead may send several items at once: all are recorded as added now."""
     together = [item_of(f"episode {number}", "") for number in range(9)]
     events = [created(), *(added(name, AT_1) for name in together), added(MONDAY, NOON)]
     assert items_in_order(events) == [MONDAY, *sorted(together, key=key)]
@@ -308,7 +308,7 @@ def test_how_a_history_is_cut_into_payloads_does_not_matter(sent: list[SyncUserD
 
 @given(st.lists(payloads(TIMES), min_size=1, max_size=3))
 def test_the_same_payload_twice_records_nothing(sent: list[SyncUserData]) -> None:
-    """Also with clocks that are ahead, and with other devices' syncs in between."""
+    """This holds also with clocks that are ahead, and with syncs of other devices in between."""
     user = User(ALICE)
     for one in sent:
         synced(user, one)
@@ -340,7 +340,7 @@ def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: Sy
 
 
 def shown(of: Playlist, members: Playlist) -> object:
-    """What can be seen of a playlist, and whether those items are in that ``members`` has."""
+    """What can be seen of a playlist, including which of the items that ``members`` knows are on it."""
     if not playlists.REGISTER.is_on(of):
         return None
     inside = {name: playlists.ITEMS.is_on(one) for name, one in of.members.items() if name in members.members}
@@ -367,7 +367,7 @@ STEPS: st.SearchStrategy[Any] = st.one_of(
 
 
 def played_out(steps: Sequence[Any]) -> list[list[Event]]:
-    """The events of each step; those that are refused leave none."""
+    """The events of each step; steps that are refused yield none."""
     user, streams = User(ALICE), []
     for number, step in enumerate(steps):
         command = msgspec.structs.replace(step, now=minutes(number))
@@ -401,7 +401,7 @@ def test_what_is_done_at_the_server_stands_whatever_devices_said(steps: list[Any
     for command in (create("Last"), add(MONDAY), add(TUESDAY), reorder(TUESDAY, MONDAY), remove(MONDAY)):
         log += when(msgspec.structs.replace(command, now=NOON), log)
     assert the_playlist(log).name == "Last"
-    # devices may have said something of other feeds' episodes
+    # devices may have added episodes of other feeds
     here = playlists.REGISTER.arranged(the_playlist(log))
     assert [name for name in here if name in (key(MONDAY), key(TUESDAY))] == [key(TUESDAY)]
 
@@ -458,7 +458,7 @@ def test_a_later_deletion_wins_over_items_and_a_later_name_over_a_deletion() -> 
 
 
 def folded_events(user: User) -> list[Event]:
-    """A checkpoint stands for the events that led to a state."""
+    """The checkpoint that replaces the events that led to a state."""
     command = TakeCheckpoint(user_id=ALICE, now=NOON, before=NEVER)
     return [checkpoint.take(user, command)]
 

@@ -1,4 +1,4 @@
-"""What plays and positions lead to."""
+"""The events and states that plays and positions lead to."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -87,12 +87,12 @@ def test_the_same_action_without_a_time_counts_once() -> None:
 
 
 def test_hearing_the_same_again_later_is_recorded() -> None:
-    """Else what another device did in between, and sends late, would win over it."""
+    """Otherwise what another device did in between and sends late would win over it."""
     assert when(record(60, now=minutes(1)), [recorded(60, NOON)]) == [recorded(60, minutes(1))]
 
 
 def test_an_older_position_is_recorded_and_changes_nothing() -> None:
-    """Nothing is lost, as with plays; of equal times the further one stands."""
+    """As with plays, nothing is lost; of positions with the same time the greater one wins."""
     for position, at in ((500, minutes(-1)), (59, NOON)):
         user = folded([recorded(60, NOON)])
         events = decide(user, move(position, at))
@@ -102,7 +102,7 @@ def test_an_older_position_is_recorded_and_changes_nothing() -> None:
 
 
 def test_an_older_play_is_recorded_and_changes_nothing() -> None:
-    """Nothing is lost: the history has it, the newer status stands."""
+    """Nothing is lost: the history contains the play, and the newer status remains."""
     newer, older = recorded(90, NOON), recorded(60, minutes(-60))
     user = folded([newer])
     before = user.plays[key(MONDAY)]
@@ -145,7 +145,7 @@ def test_a_new_action_of_a_wrong_clock_counts_when_it_arrives() -> None:
 
 
 def test_a_wrong_clock_that_comes_true_does_not_count_again() -> None:
-    """An hour ahead, and the same action again an hour later: its time is no longer ahead then."""
+    """The device is an hour ahead and repeats the action an hour later, when its time is no longer ahead."""
     hour = minutes(60)
     since = [*when(record(100, hour)), recorded(200, minutes(30))]
     assert when(record(100, hour, now=hour), since) == []
@@ -153,7 +153,7 @@ def test_a_wrong_clock_that_comes_true_does_not_count_again() -> None:
 
 
 def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
-    """Replaced by now it is older than what a device four minutes ahead said; later it would be newer."""
+    """Recorded as of now, it is older than what a device four minutes ahead said; later it would be newer."""
     given = [recorded(10, minutes(4))]
     claim = NOON + YEAR
     for command, again in (

@@ -1,4 +1,4 @@
-"""Which privacy setting decides, and what changing one leads to."""
+"""Which privacy setting decides, and the events of changing one."""
 
 from datetime import datetime, timedelta
 from itertools import product
@@ -41,7 +41,7 @@ LEVELS: list[Level] = ["public", "anonymous", "private"]
 OR_CLEARED: list[Level | None] = [*LEVELS, None]
 
 feeds, items = st.none() | st.sampled_from(FEEDS), st.none() | st.sampled_from(ITEMS)
-# of one scope: merging is for those
+# of any scope; only entries of the same scope are merged with each other
 entries = st.builds(PrivacyEntry, st.sampled_from(OR_CLEARED), PAST, feeds, items)
 
 
@@ -144,7 +144,7 @@ def test_an_older_change_changes_nothing() -> None:
 
 
 def test_the_feed_of_an_item_is_kept_when_only_the_item_is_named_later() -> None:
-    """Removing what is known of a feed has to find the settings of its items."""
+    """A removal of everything about a feed has to find the settings of its items."""
     given_ = [changed("public", NOON, NEWS, MONDAY)]
     events = when(change("private", now=minutes(1), item=MONDAY), given_)
     assert events == [changed("private", minutes(1), NEWS, MONDAY)]

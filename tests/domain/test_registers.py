@@ -1,4 +1,4 @@
-"""Every register by the same laws, field by field: what a new topic, or a new field, is covered by."""
+"""The same laws for every register, field by field; new topics and new fields are covered automatically."""
 
 from datetime import timedelta
 from itertools import permutations
@@ -71,7 +71,7 @@ def test_each_field_alone_decides_between_two_of_one_time(
 
 
 def values_like(register: Register[Any], field: Any) -> st.SearchStrategy[Any]:
-    """What else could stand in a field."""
+    """Other possible values of a field."""
     return states(register).map(lambda of: getattr(of, field.name))
 
 
@@ -95,7 +95,8 @@ def test_the_later_of_two_counts_with_all_that_goes_with_its_time(
 @few
 @given(st.data())
 def test_events_lead_to_the_same_state_in_any_order_and_twice(topic: Topic, data: st.DataObject) -> None:
-    """Of a list the events that say only a part of it count by their order: whoever writes knows the rest."""
+    """For a list only its members are tested: events with a part of the list itself depend on their order,
+    and whoever writes them knows the rest."""
     register = topic.register
     whole = register.members if isinstance(register, OrderedSet) else register
     drawn = data.draw(st.lists(events(topic, only=whole.carriers), max_size=6))

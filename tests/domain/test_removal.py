@@ -1,4 +1,4 @@
-"""Removal: as if it had never been."""
+"""Removal: the state is as if the removed events had never been recorded."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -39,36 +39,36 @@ def command(feed: str | None = None, item: str | None = None) -> RemoveEvents:
 
 
 def removed(history: list[Event], feed: str | None = None, item: str | None = None) -> User:
-    """The state after the removal, folded from what is left and recorded."""
+    """The state after the removal, folded from the events that remain and those that it records."""
     remains = remove(history, command(feed, item))
     left = [event for number, event in enumerate(history) if number not in remains.gone]
     return folded([*left, *remains.events])
 
 
 def histories() -> st.SearchStrategy[list[Event]]:
-    """Anything of every topic that may happen to a feed and its items, in any order."""
+    """Any events of every topic about a feed and its items, in any order."""
     of_it = st.one_of([events(topic, rss_source_feed=feeds_of(topic)) for topic in TOPICS])
     return st.lists(of_it.filter(names_its_feed), max_size=12)
 
 
 def names_its_feed(event: Any) -> bool:
-    """Whatever is said of an episode."""
+    """Whether an event about an episode names its feed; true of all other events."""
     return not getattr(event, "rss_source_item", None) or event.rss_source_feed is not None
 
 
 def feeds_of(topic: Topic) -> st.SearchStrategy[Any]:
-    """A setting of the account names no feed."""
+    """The feeds that events of a topic may name; privacy settings of the whole account name none."""
     return st.sampled_from([NEWS, None]) if topic.name == "privacy" else st.just(NEWS)
 
 
 def known_items(history: Iterable[Event]) -> set[str]:
-    """The items that a history says to be of the feed."""
+    """The items that belong to the feed according to a history."""
     of_it = [event for event in history if getattr(event, "rss_source_feed", None) == NEWS]
     return {event.rss_source_item for event in of_it if getattr(event, "rss_source_item", None)}  # type: ignore[attr-defined]
 
 
 def renamed(event: Event) -> Event:
-    """The same about another feed and its items."""
+    """The same event about another feed and its items."""
     text = codec.encode(event).decode()
     for old, new in ((NEWS, SCIENCE), (MONDAY, "d2VkbmVzZGF5LA=="), (TUESDAY, "dGh1cnNkYXks")):
         text = text.replace(old, new)

@@ -1,4 +1,4 @@
-"""What saving, unsaving and sharing an episode lead to."""
+"""The events of saving, unsaving and sharing an episode."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -127,7 +127,7 @@ def test_the_later_decides_whatever_comes_first() -> None:
 
 
 def test_an_older_action_is_recorded_where_it_says_something_new() -> None:
-    """Else what a device did earlier would be lost to one that comes even later."""
+    """Otherwise an earlier action of a device would lose to one that arrives even later."""
     assert when(save(minutes(-5)), [unsaved(NOON)]) == [saved(minutes(-5))]
     assert not folded([unsaved(NOON), saved(minutes(-5))]).saved[key(MONDAY)].saved
 

@@ -1,4 +1,4 @@
-"""Addresses that are keys to their feeds are recognised, whatever the key; those of public feeds are not."""
+"""Addresses that contain secret keys are recognised, whatever the key; those of public feeds are not."""
 
 import base64
 import random
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from eventstore.domain.identifiers import feed_of_url, normalise_item
 from eventstore.domain.secrets import is_secret_feed, is_secret_item, is_secret_url
 
-# keys as services draw them; from a generator, because Hypothesis would look for the unlikeliest: "aaaa..."
+# Keys as services generate them, from a random generator: Hypothesis would try unlikely ones such as
+# "aaaa...".
 ALPHABETS = {
     "hexadecimal": "0123456789abcdef",
     "base 62": string.ascii_letters + string.digits,
@@ -27,11 +28,11 @@ keys = st.builds(
     st.integers(32, 64),
     numbers,
 ) | st.builds(lambda seed: str(uuid.UUID(int=random.Random(seed).getrandbits(128), version=4)), numbers)
-# what is called a key is one, however short
+# a value that is named as a key is one, however short it is
 short_keys = st.text(string.ascii_letters + string.digits, min_size=1, max_size=12)
 names = st.sampled_from(["slow-radio", "the_daily_hour", "history", "Morgenpost", "s2024"])
 
-# how the known hosts of private feeds write them; {key} is what must not get out
+# the URLs of known hosts of private feeds; {key} is what must not be revealed
 HOSTS = [
     "https://www.patreon.com/rss/{name}?auth={short}",
     "https://www.patreon.com/rss/{name}?auth={key}&show=12345",

@@ -1,4 +1,4 @@
-"""Settings that apps keep with the server."""
+"""Settings that apps store on the server."""
 
 from typing import Any
 

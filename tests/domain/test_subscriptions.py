@@ -1,4 +1,4 @@
-"""What subscribing and leaving lead to."""
+"""The events and states that subscribing and unsubscribing lead to."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from eventstore.domain.subscriptions import Subscribe, Unsubscribe, UserSubscrib
 from tests.domain import scenarios
 from tests.domain.scenarios import ALICE, NEWS, NOON, folded, minutes, refusal
 
-# there already: what the first subscription of all also creates
+# recorded beforehand: the default collection, which a listener's first subscription also creates
 DEFAULT = collections.default(None, ALICE, minutes(-999))
 assert DEFAULT is not None
 
@@ -93,7 +93,7 @@ def test_leaving_an_unknown_feed_is_refused() -> None:
 
 
 def test_a_click_wins_over_a_device_that_is_ahead() -> None:
-    """Four minutes ahead is believed, so the click counts as made after it."""
+    """A clock four minutes ahead is believed, so the click counts as made after that time."""
     events = when(unsubscribe(), [subscribed(minutes(4))])
     assert not folded([subscribed(minutes(4)), *events]).subscriptions[NEWS].active
     events = when(subscribe(), [subscribed(NOON), unsubscribed(minutes(4))])
@@ -112,7 +112,7 @@ def test_five_minutes_ahead_is_believed_and_more_is_not() -> None:
 
 
 def test_an_action_of_a_wrong_clock_counts_once() -> None:
-    """A year ahead: recorded when it arrives; after another device left, its repeat says nothing new."""
+    """A year ahead: recorded when it arrives; after another device unsubscribed, a repeat records nothing."""
     year = NOON + timedelta(days=365)
     first = when(subscribe(year))
     left = [*first, unsubscribed(minutes(10))]
@@ -122,7 +122,7 @@ def test_an_action_of_a_wrong_clock_counts_once() -> None:
 
 
 def test_a_wrong_clock_that_comes_true_does_not_count_again() -> None:
-    """An hour ahead, and the same action again an hour later: its time is no longer ahead then."""
+    """The device is an hour ahead and repeats the action an hour later, when its time is no longer ahead."""
     hour = minutes(60)
     left = [*when(subscribe(hour)), unsubscribed(minutes(30))]
     assert when(subscribe(hour, now=hour), left) == []
@@ -135,7 +135,7 @@ def test_a_wrong_clock_that_comes_true_does_not_count_again() -> None:
 
 
 def test_an_action_of_a_wrong_clock_that_lost_does_not_win_later() -> None:
-    """Replaced by now it is older than what a device four minutes ahead said; later it would be newer."""
+    """Recorded as of now, it is older than what a device four minutes ahead said; later it would be newer."""
     year = NOON + timedelta(days=365)
     gone = [subscribed(minutes(3)), unsubscribed(minutes(4))]
     since = [*gone, *when(subscribe(year), gone)]

@@ -1,4 +1,4 @@
-"""Syncs in any order, twice, late: every device ends with the same, and nothing newer is lost."""
+"""Syncs in any order, repeated or late: all devices converge, and nothing newer is lost."""
 
 from datetime import timedelta
 from itertools import permutations
@@ -66,7 +66,7 @@ def test_how_a_history_is_cut_into_payloads_does_not_matter(sent: list[SyncUserD
 
 @given(payloads(TIMES), payloads(TIMES))
 def test_the_same_payload_twice_records_nothing(first: SyncUserData, second: SyncUserData) -> None:
-    """Also with clocks that are ahead, and with another device's sync in between."""
+    """This holds also with clocks that are ahead, and with another device's sync in between."""
     user = User(ALICE)
     synced(user, first)
     assert decide(user, first) == []
@@ -148,7 +148,7 @@ def test_contradictory_entries_of_one_item_merge_in_every_order() -> None:
 
 
 def test_leaving_without_having_subscribed_is_kept() -> None:
-    """The other device's older subscription may still come."""
+    """An older subscription by the other device may still arrive."""
     user = User(ALICE)
     left = SubscriptionEntry(NEWS, None, None, NOON)
     assert len(synced(user, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[left]))) == 1

@@ -1,4 +1,4 @@
-"""Two or three devices, each with its own memory: however their actions and syncs interleave, they agree."""
+"""Two or three devices, each with its own memory, converge however their actions and syncs interleave."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NEWS, NOON, folded, sync
 
 
 class Server:
-    """A stream and its state; a device's cursor is how much of the stream it has seen."""
+    """A stream and its state; a device's cursor is the number of events that it has seen."""
 
     def __init__(self) -> None:
         self.log: list[Event] = []
@@ -26,7 +26,7 @@ class Server:
 
 
 class Device:
-    """Keeps what it knows in the domain's own shapes, and sends what changed since its last sync."""
+    """A device that stores entries of the domain, and sends what changed since its last sync."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -65,12 +65,12 @@ class Device:
 
 
 def merged(follows: list[SubscriptionEntry], heard: list[PlayEntry]) -> object:
-    """What these come to."""
+    """The result of merging these entries."""
     return subscriptions.REGISTER.merge_payload(follows, ALICE), plays.REGISTER.merge_payload(heard, ALICE)
 
 
 class Step(NamedTuple):
-    """What one device does next: an action at a minute, a sync, or a sync of which the answer is lost."""
+    """What one device does next: an action at a minute, a sync, or a sync whose answer is lost."""
 
     device: int
     what: str
@@ -84,7 +84,7 @@ steps = st.builds(
     device=st.integers(0, 2),
     what=st.sampled_from(["subscribe", "leave", "hear", "hear it all", "sync", "sync, answer lost"]),
     key=st.integers(0, 1),
-    # few minutes: devices act within one, and tie
+    # few minutes, so that devices often act in the same one
     minute=st.integers(0, 4),
     position=st.integers(0, 2),
 )

@@ -1,4 +1,4 @@
-"""Undoing: what stood before comes back, whatever was done, and nothing that others did later is lost."""
+"""Undoing restores what was there before, whatever was done, and loses nothing that others did later."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ of_events = st.one_of([events(topic, only=topic.register.carriers) for topic in 
 
 
 def view(user: User) -> dict[tuple[str, str], Any]:
-    """What a listener sees of everything, whatever the times; what is not there is as what never was."""
+    """What a listener sees of everything, whatever the times; entries that are off are left out."""
     found = {}
     for topic in UNDOABLE:
         for key, of in getattr(user, topic.name).items():
@@ -58,14 +58,14 @@ def view(user: User) -> dict[tuple[str, str], Any]:
 
 
 def undone(history: Sequence[Event], chosen: Sequence[int], at: datetime = LATER) -> tuple[Plan, list[Event]]:
-    """The plan that undoes the events of these numbers, and the history with it."""
+    """The plan that undoes the events with these numbers, and the history including its events."""
     told = [Told(event, number in chosen) for number, event in enumerate(history)]
     found = plan(told, folded(history), None, at)
     return found, [*history, *(one.event for one in found.events)]
 
 
 def done(*commands: Any) -> list[Event]:
-    """The events of commands, one after the other."""
+    """The events of commands decided one after the other."""
     history: list[Event] = []
     for command in commands:
         history += decide(folded(history), command)
@@ -73,7 +73,7 @@ def done(*commands: Any) -> list[Event]:
 
 
 def test_every_topic_is_undone_but_what_apps_did_with_their_files() -> None:
-    """So that the properties below draw from every topic there is, also from one that comes."""
+    """This ensures that the properties below draw from every topic, including new ones."""
     assert {topic.name for topic in TOPICS} - {topic.name for topic in UNDOABLE} == {"episode_actions"}
 
 
@@ -114,7 +114,7 @@ def test_what_was_never_played_is_as_if_it_had_not_been_begun() -> None:
     (event,) = (one.event for one in found.events)
     assert isinstance(event, PlayRecorded)
     assert (event.position, event.played, event.is_undo) == (0, False, True)
-    # and played again is an act again
+    # and playing it again is a new act
     found, _ = undone(after, [1], minutes(90))
     (event,) = (one.event for one in found.events)
     assert isinstance(event, PlayRecorded)
@@ -190,7 +190,7 @@ def test_of_a_history_whose_beginning_is_gone_what_came_before_must_be_known() -
         ChangePrivacy(user_id=ALICE, now=minutes(40), level="public"),
     )
     kept = [event for event in history if type(event).__name__ in KEPT]
-    # the podcast was followed within what is kept; which level there was before is not known
+    # the kept events include the subscription, but not the previous privacy level
     assert left(minutes(15)) == ["too_old", "subscriptions"]
     assert left(minutes(25)) == ["too_old", "too_old"]
 
@@ -210,8 +210,11 @@ def test_a_checkpoint_tells_what_was_before_it() -> None:
 
 
 def apparent(of: Iterable[Any]) -> dict[Key, Any]:
-    """What is seen of entries, where what is off, cleared or never begun is not there. Of lists without their
-    order, which entries tell of those members alone that somebody has put in order."""
+    """What is visible of entries, without those that are off, cleared or never begun.
+
+    Lists are compared without their order, because entries state an order only of members that somebody has
+    arranged.
+    """
     nothing = (None, False, (None,), (0, False, None))
     own = str(default_id(ALICE))
     seen: dict[Key, Any] = {

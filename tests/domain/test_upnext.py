@@ -1,4 +1,4 @@
-"""Up next: one queue for each listener, which an episode leaves once it is heard to the end."""
+"""Up next: one queue for each listener, from which an episode is removed when it was heard to the end."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -110,7 +110,7 @@ def test_an_episode_is_put_first_or_last_also_where_it_is_in_already() -> None:
     assert queued([*events, *when(add(TWO, 4, place="last"), events)]) == [ONE, THREE, TWO]
     assert when(add(TWO, 4, place="first"), events) == []
     assert when(add(TWO, 4), events) == []
-    # the place that it had before it was taken out is not the last one
+    # an item added again as last goes to the end, not to the place that it had before it was removed
     out = RemoveFromPlaylist(user_id=ALICE, playlist_id=QUEUE, feed=NEWS, item=TWO, now=minutes(5))
     again = [*events, *when(out, events)]
     assert queued([*again, *when(add(TWO, 6, place="last"), again)]) == [ONE, THREE, TWO]
@@ -131,7 +131,7 @@ def test_what_is_heard_to_the_end_leaves_it_in_the_same_append() -> None:
     assert len(when(near_end, events)) == 2
     batch = Batch(user_id=ALICE, now=minutes(5), orders=(near_end, hear(TWO, 5)))
     assert queued([*events, *when(batch, events)]) == []
-    # put in again, and heard again
+    # added again, and heard again
     again = [*events, recorded, removed, *when(add(ONE, 6), [*events, recorded, removed])]
     assert queued(again) == [TWO, ONE]
     assert queued([*again, *when(hear(ONE, 7), again)]) == [TWO]
@@ -141,13 +141,13 @@ def test_what_is_merely_begun_or_was_heard_once_stays_in_it() -> None:
     events = after(hear(ONE, 0), add(ONE, 1))
     for command in (
         hear(ONE, 5, played=False),
-        # a car tells no position, an app only how far it came: both keep that it was heard once
+        # a car reports no position and an app only a position: both keep the fact that it was heard once
         hear(ONE, 5, position=None, played=None),
         hear(ONE, 5, position=100, played=None, total=600),
         hear(TWO, 5),
     ):
         assert queued([*events, *when(command, events)]) == [ONE], command
-    # heard before it was put in, as a device says that was offline
+    # heard before it was added, as reported later by a device that was offline
     assert queued([*events, *when(hear(ONE, 9, at=minutes(0.5)), events)]) == [ONE]
 
 
@@ -199,7 +199,7 @@ class Step(NamedTuple):
 
 
 class Device:
-    """Knows what it was told last, does things to that, and sends it when it has a connection."""
+    """A device that knows what it was told last, changes that, and sends the changes when it is online."""
 
     def __init__(self) -> None:
         self.queue = PlaylistEntry(QUEUE, "Up next", NOON)

@@ -1,4 +1,4 @@
-"""The aggregate: deciding is pure, and folding equals folding from any snapshot, as snapshots are stored."""
+"""The aggregate: deciding is pure, and folding from any stored snapshot equals folding from the start."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,7 +15,7 @@ from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON, folded, key, minutes, payloads
 
-# of a device whose clock is right, a little ahead, or not to be believed
+# times of devices whose clocks are right, a little ahead, or too far ahead to be believed
 times = st.none() | st.sampled_from([-60, -1, 0, 4, 6, 90, 500_000]).map(minutes)
 nows = st.integers(0, 120).map(minutes)
 feeds, items, positions = st.sampled_from(FEEDS), st.sampled_from(ITEMS), st.integers(0, 3)
@@ -65,7 +65,7 @@ def decided(user: User, command: Command) -> Sequence[Event] | str:
 
 
 def played_out(history: Sequence[Command]) -> list[Event]:
-    """The stream to which the commands lead; those that are refused leave nothing."""
+    """The stream that the commands produce; those that are refused add nothing."""
     user, stream = User(ALICE), list[Event]()
     for command in history:
         if not isinstance(events := decided(user, command), str):
@@ -101,7 +101,7 @@ def test_deciding_changes_nothing_and_is_repeatable(history: list[Command], comm
 
 @given(histories, commands)
 def test_events_lead_to_the_same_state_in_any_order(history: list[Command], command: Command) -> None:
-    """Each is a maximum over times; their order in the stream decides nothing."""
+    """Every value is a maximum over times, so the order in the stream does not matter."""
     stream = played_out([*history, command])
     backwards = folded(list(reversed(stream)))
     assert backwards == folded(stream)

@@ -1,4 +1,4 @@
-"""A device whose clock is ahead: its actions count when they arrive, once, and it never wins for ever."""
+"""A device whose clock is ahead: its actions count when they arrive, once, and it does not win for ever."""
 
 from datetime import datetime, timedelta
 
@@ -25,7 +25,7 @@ from eventstore.domain.user import User, decide
 from tests.domain.scenarios import ALICE, FEEDS, MONDAY, NEWS, NOON, SCIENCE, key, minutes, payloads, synced
 
 YEAR = timedelta(days=365)
-# some believed, some up to five minutes ahead, some that are not believed yet, and some that never are
+# some are believed, some are up to five minutes ahead, some are not believed yet, and some never are
 CLOCKS = st.sampled_from([-60, -1, 0, 3, 5, 6, 9, 20, 60, 500_000]).map(minutes)
 
 
@@ -54,7 +54,7 @@ def test_five_minutes_ahead_is_believed_and_more_is_not() -> None:
 
 @given(st.lists(payloads(CLOCKS), min_size=1, max_size=4), st.data())
 def test_a_payload_that_comes_again_records_nothing(sent: list[SyncUserData], data: st.DataObject) -> None:
-    """Whatever came in between, and however late: also when its times have come true."""
+    """This holds whatever came in between, and however late the repeat: even once its times have passed."""
     user = User(ALICE)
     for number, payload in enumerate(sent):
         synced(user, msgspec.structs.replace(payload, now=minutes(7 * number)))
@@ -70,12 +70,12 @@ def test_no_time_of_the_state_is_further_ahead_than_is_believed(sent: list[SyncU
     user = after(*sent)
     kept = [status.updated_at for status in user.plays.values()]
     kept += [at for one in user.subscriptions.values() if (at := REGISTER.decided_at(one))]
-    # a tick where it comes after another one that is just believed
+    # a tick is added to an action that follows another one which is only just believed
     assert not any(is_ahead(at - TICK, NOON) for at in kept)
 
 
 def test_a_device_a_year_ahead_does_not_win_for_ever() -> None:
-    """It comes back every ten minutes with the same, and another device goes on in between."""
+    """It repeats the same action every ten minutes, while another device continues in between."""
     user = User(ALICE)
     for turn in range(30):
         synced(user, heard(1_000, NOON + YEAR, now=minutes(10 * turn)))
@@ -84,7 +84,7 @@ def test_a_device_a_year_ahead_does_not_win_for_ever() -> None:
 
 
 def test_what_lost_when_it_came_does_not_win_when_it_comes_again() -> None:
-    """Replaced by now it is older than what a device four minutes ahead said; later it would be newer."""
+    """Recorded as of now, it is older than what a device four minutes ahead said; later it would be newer."""
     user = after(heard(10, minutes(4), NOON), heard(100, NOON + YEAR, NOON))
     assert user.plays[key(MONDAY)].position == 10
     assert synced(user, heard(100, NOON + YEAR, minutes(10))) == []
@@ -119,7 +119,7 @@ def test_the_order_of_a_device_holds_where_only_one_of_its_times_is_believed() -
 
 
 def test_a_conflict_says_that_the_clock_was_ahead() -> None:
-    """The client's time is the later of the two, so "later wins" would be no explanation."""
+    """The client's time is the later of the two, so "later wins" would not explain the result."""
     user = after(heard(100, minutes(60), NOON), follows(NOON, minutes(60)))
     synced(user, heard(200, minutes(20), minutes(20)))
     synced(user, follows(minutes(20), left=minutes(20)))

@@ -1,4 +1,4 @@
-"""Commands of the cast, other processes, and what is left in the log."""
+"""Commands of the test users, other processes, and what is in the log afterwards."""
 
 import threading
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def dispatch(command: Command, command_id: CommandId | None = None, answer: Any 
 
 
 def elsewhere(command: Command, command_id: CommandId | None = None, answer: Any = None) -> Outcome:
-    """Dispatched by a process that has kept nothing yet, and of which this one hears nothing."""
+    """Dispatch a command in another process, which has nothing cached and does not notify this one."""
     with patch.object(dispatcher, "_streams", Streams()):
         return dispatch(command, command_id, answer)
 
@@ -65,7 +65,7 @@ def types(user_id: UUID = ALICE) -> list[str]:
 
 
 def replayed(user_id: UUID = ALICE) -> User:
-    """The state that the stored events lead to, one after the other, in the order of their versions."""
+    """The state after replaying the stored events in the order of their versions."""
     rows = events_of(user_id)
     assert [row.version for row in rows] == list(range(1, len(rows) + 1))
     assert [row.position for row in rows] == sorted(row.position for row in rows)
@@ -91,14 +91,14 @@ def append_what_nobody_knows(user_id: UUID = ALICE) -> None:
 
 
 def let_retention_delete(upto: int, user_id: UUID = ALICE) -> None:
-    """Delete the events of a stream up to version ``upto``."""
+    """Delete the events of a stream up to version ``upto``, as retention does."""
     execute("SET balados.retention = 'on'")
     execute("DELETE FROM events.events WHERE stream = %s AND version <= %s", log.stream_of(user_id), upto)
     execute("RESET balados.retention")
 
 
 def at_once(count: int, work: Callable[[int], Result]) -> list[Result]:
-    """``work(0)`` to ``work(count - 1)`` in a thread each, started together; their results in that order."""
+    """Run ``work(0)`` to ``work(count - 1)`` at once, in one thread each; return the results in order."""
     start = threading.Barrier(count)
     results: dict[int, Result] = {}
     failures: list[BaseException] = []
@@ -124,7 +124,7 @@ def at_once(count: int, work: Callable[[int], Result]) -> list[Result]:
 
 
 class Processes:
-    """In place of the dispatcher's streams: thread number n belongs to process n modulo ``count``."""
+    """A substitute for the dispatcher's streams: thread number n belongs to process n modulo ``count``."""
 
     def __init__(self, count: int) -> None:
         self.all = [Streams() for _ in range(count)]

@@ -1,4 +1,4 @@
-"""What is stored stays readable: names and shapes pinned, old ones upcast, unknown fields no obstacle."""
+"""Stored events stay readable: names and shapes are pinned, old ones upcast, unknown fields ignored."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ WHERE = f'{WHICH},"rss_source_item":"{ITEM}"'
 
 SUBSCRIBED = UserSubscribed(user_id=ALICE, rss_source_feed=FEED, rss_source_id="main", subscribed_at=AT)
 
-# Stored for ever: a line may be added here, never changed.
+# These are stored for ever: lines may be added here, but never changed.
 GOLDEN: list[tuple[str, int, str, Event]] = [
     (
         "UserSubscribed",
@@ -145,7 +145,7 @@ class Line(msgspec.Struct):
     data: msgspec.Raw
 
 
-# every type, with what it must have and with all that it may have; a line may be added, never changed
+# every type, once with its required fields and once with all; lines may be added, but never changed
 LINES = [
     msgspec.json.decode(line, type=Line)
     for line in (Path(__file__).parent / "golden.jsonl").read_text().splitlines()
@@ -168,7 +168,7 @@ def test_every_stored_name_schema_and_field_is_pinned() -> None:
             field for line in LINES if line.type == name for field in msgspec.json.decode(bytes(line.data))
         }
         fields = {field.encode_name for field in msgspec.structs.fields(cls)}
-        # events of the instance are nobody's: theirs is left out
+        # events of the instance belong to no user, so their ``user_id`` is left out
         assert pinned | {"user_id"} == fields
 
 
@@ -288,7 +288,7 @@ def test_an_upcaster_that_fails_makes_the_event_undecodable(
 
 
 def refusal(schema: int, data: str | bytes) -> str:
-    """The text of the refusal, and of every error that a log would print below it."""
+    """The text of the refusal, and of every error that a log would print with it as its cause."""
     with pytest.raises(CodecError) as refused:
         codec.decode("UserSubscribed", schema, data)
     assert isinstance(refused.value, UndecodableEvent)

@@ -1,4 +1,4 @@
-"""A command id: recorded once however often and from wherever it comes, always with its first answer."""
+"""Command ids: a command is recorded once, however often and wherever it arrives, with its first answer."""
 
 from typing import Any
 from unittest.mock import patch
@@ -35,7 +35,7 @@ def an_id(fingerprint: bytes = b"play") -> CommandId:
 
 
 def seen(outcome: Outcome) -> bytes:
-    """An answer that tells what its command's state was."""
+    """An answer that describes the state after its command."""
     status = outcome.user.plays.get(EPISODE)
     return f"version {outcome.version}, at {status and status.position}".encode()
 
@@ -93,7 +93,7 @@ def test_an_id_stands_for_one_command_of_its_user() -> None:
         with pytest.raises(CommandIdReused):
             somewhere(subscribe(), other)
     assert types() == ["PlayRecorded"]
-    # Bob's keys are his own
+    # Bob's keys are separate from Alice's
     assert not dispatch(subscribe(BOB), other).replayed
     assert dispatch(subscribe()).user == replayed()
 
@@ -104,7 +104,7 @@ def test_a_command_that_changed_nothing_is_remembered() -> None:
     first = dispatch(subscribe(minute=1), command_id, seen)
     assert (first.events, first.answer) == ([], b"version 1, at None")
     dispatch(unsubscribe(minute=2))
-    # done anew, it would subscribe again
+    # if it were decided again, it would subscribe again
     second = dispatch(subscribe(minute=1), command_id, never)
     assert (second.replayed, second.answer) == (True, first.answer)
     assert (second.version, second.position) == (1, first.position)

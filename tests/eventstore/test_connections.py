@@ -1,4 +1,4 @@
-"""A restarted PostgreSQL: pooled connections of before are replaced, not handed out."""
+"""After PostgreSQL restarts, old pooled connections are replaced rather than handed out."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from eventstore import log
 def test_connections_that_the_server_ended_are_not_handed_out(stores: None) -> None:
     connection = connections["events"]
     log.head()
-    connection.close()  # back into the pool
+    connection.close()  # returns the connection to the pool
     ended = end_every_backend_of(connection.settings_dict)
     assert ended
 
@@ -38,7 +38,7 @@ def test_a_connection_is_lent_as_it_was_made(stores: None) -> None:
 
 
 def end_every_backend_of(parameters: dict[str, Any]) -> list[int]:
-    """What a restart of the server does to those who are connected to this database."""
+    """End all sessions on this database, as a restart of the server does; return their process ids."""
     with psycopg.connect(
         dbname=parameters["NAME"], user=parameters["USER"], host=parameters["HOST"], autocommit=True
     ) as operator:

@@ -1,4 +1,4 @@
-"""Deciding on the newest state, whoever else writes: conflicts, refusals, cut lines, unreadable streams."""
+"""Deciding on the newest state: rival writers, conflicts, refusals, lost connections, unreadable streams."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -93,7 +93,7 @@ def test_it_decides_again_when_another_process_came_first() -> None:
 def test_the_second_decision_is_made_on_the_newest_state() -> None:
     dispatch(play(1))
     elsewhere(subscribe(minute=1))
-    # on the kept state it would be recorded
+    # decided on the cached state, the command would be recorded
     assert dispatch(subscribe(minute=2)).events == []
     assert types() == ["PlayRecorded", "UserSubscribed"]
 
@@ -127,7 +127,7 @@ def test_it_gives_up_when_others_come_first_every_time(monkeypatch: pytest.Monke
     with pytest.raises(Conflict):
         dispatch(play(7_777))
     assert attempts == dispatcher.ATTEMPTS + 1
-    # the last one held up all others, but not this rival, on the same connection
+    # the last attempt locked out all other writers, but not this rival, which uses the same connection
     assert [row.version for row in events_of()] == list(range(1, attempts + 2))
     assert "7777" not in "".join(row.data for row in events_of())
 
@@ -181,7 +181,7 @@ def test_a_command_that_was_recorded_succeeds_even_when_nobody_can_be_told(
     real = patched_append(monkeypatch, then_the_server_restarts)
     monkeypatch.setattr(log, "_hinted", 0.0)
     assert dispatch(subscribe()).version == 1
-    # nor does the broken connection wait for the next command
+    # the next command does not get the broken connection either
     monkeypatch.setattr(log, "append", real)
     assert dispatch(play()).version == 2
 
@@ -202,7 +202,7 @@ def test_a_checkpoint_stands_for_no_event_that_this_program_cannot_read() -> Non
     with pytest.raises(StreamUnreadable, match="UserSang"):
         dispatch(TakeCheckpoint(user_id=ALICE, now=NOON, before=NOON))
     assert types() == ["UserSubscribed", "UserSang"]
-    # what is known of other things is kept beside the log
+    # the state is stored beside the log, so other commands do not read the unreadable event
     assert dispatch(play()).version == 3
 
 
@@ -286,7 +286,7 @@ def test_the_events_since_a_version_may_be_unreadable() -> None:
 
 
 def patched_append(monkeypatch: pytest.MonkeyPatch, instead: Append) -> Append:
-    """Put ``instead`` in the place of ``log.append``; returns the real one."""
+    """Replace ``log.append`` by ``instead``; return the real one."""
     real = log.append
     monkeypatch.setattr(log, "append", instead)
     return real

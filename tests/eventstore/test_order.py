@@ -1,8 +1,8 @@
-"""The proof of the global order, and the proof of the proof.
+"""Tests that prove the global order, and tests that prove that they would detect a violation.
 
-Commits are delayed and rolled back on purpose while a follower reads: nothing may be skipped, nothing come
-twice, each stream in version order. The same scenarios must fail for a follower that trusts gaps and for a
-table without its unique constraint; otherwise they would prove nothing.
+Commits are delayed and rolled back on purpose while a follower reads: nothing may be skipped or delivered
+twice, and each stream must be in version order. The same scenarios must fail for a follower that ignores gaps
+and for a table without its unique constraint; otherwise they would prove nothing.
 """
 
 import random
@@ -29,7 +29,7 @@ class Reader(Protocol):
 
 
 class NaiveFollower:
-    """The usual mistake: everything above the last position is next."""
+    """A follower with the usual mistake: it takes everything above its last position as next."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -58,7 +58,7 @@ def delayed_commit(new_reader: NewReader) -> None:
 
 
 def several_delayed_commits(new_reader: NewReader) -> None:
-    """Committed from the newest to the oldest, one rolled back and one killed among them."""
+    """Transactions are committed from the newest to the oldest; one is rolled back and one is killed."""
     slow = [SlowWriter(log.stream_of(uuid4()), 0, plays(number, number + 1)) for number in range(0, 12, 2)]
     log.append(log.stream_of(ALICE), 0, plays(100), Origin())
     reader = new_reader()
@@ -71,7 +71,7 @@ def several_delayed_commits(new_reader: NewReader) -> None:
 
 
 def storm(new_reader: NewReader) -> None:
-    """Sixteen writers on two streams, four that dawdle or give up, one reader polling throughout."""
+    """Sixteen writers on two streams, four that are slow or roll back, and one reader that keeps polling."""
     streams = [log.stream_of(uuid4()) for _ in range(2)]
     writers = [threading.Thread(target=write, args=(streams[n % 2], n, 12)) for n in range(16)]
     writers += [threading.Thread(target=dawdle, args=(n,)) for n in range(4)]
@@ -108,7 +108,7 @@ def test_the_scenarios_turn_red_for_a_naive_follower(
 
 
 def two_rivals() -> None:
-    """Two writers expect the same version; the first has not committed when the second comes."""
+    """Two writers expect the same version; the first has not committed when the second one appends."""
     stream = log.stream_of(ALICE)
     first = SlowWriter(stream, 0, plays(1, 2))
     outcome: list[int | None] = []
@@ -217,7 +217,7 @@ def test_a_settled_head_waits_for_the_holders_below_it(stores: None) -> None:
 
 
 def drained(reader: Reader, limit: int = 1000) -> list[RecordedEvent]:
-    """What the reader still delivers, until it has nothing for three times."""
+    """The rows that the reader still delivers, until it has returned nothing three times in a row."""
     rows: list[RecordedEvent] = []
     idle = 0
     while idle < 3:
@@ -228,7 +228,7 @@ def drained(reader: Reader, limit: int = 1000) -> list[RecordedEvent]:
 
 
 def assert_complete(delivered: list[RecordedEvent]) -> None:
-    """Everything that the store holds was delivered once, in order; each stream without a gap."""
+    """Check that all stored events were delivered once, in order, and that no stream has a gap."""
     there = log.read_all(0, 1_000_000)
     missing = {row.position for row in there} - {row.position for row in delivered}
     assert not missing, f"skipped {sorted(missing)}"
@@ -240,7 +240,7 @@ def assert_complete(delivered: list[RecordedEvent]) -> None:
 
 
 def write(stream: int, writer: int, count: int) -> None:
-    """Append ``count`` plays one by one, each again until it is the next."""
+    """Append ``count`` plays one by one, and retry each until its expected version is right."""
     try:
         version = 0
         for number in range(count):
@@ -254,7 +254,7 @@ def write(stream: int, writer: int, count: int) -> None:
 
 
 def dawdle(seed: int) -> None:
-    """Open transactions with drawn positions, one after the other, and commit about half of them."""
+    """Open transactions that draw positions, one after the other, and commit about half of them."""
     chance = random.Random(seed)
     try:
         for _ in range(10):
@@ -273,7 +273,7 @@ def append_in_thread(stream: int, expected: int, numbers: tuple[int, ...], outco
 
 
 def wait_until_it_waits_or_ends(thread: threading.Thread) -> None:
-    """Until the thread's statement waits for the other's lock, or was not stopped by it."""
+    """Wait until the thread's statement waits for the other's lock, or ends because nothing blocked it."""
     with connect("the test") as connection:
         while thread.is_alive():
             [(waiting,)] = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall()

@@ -1,6 +1,7 @@
-"""The narrow moments of following: what happens between a follower's looks, put there on purpose.
+"""Race conditions in following: what happens between two reads of a follower, made to happen on purpose.
 
-Each scenario must fail for a follower that saves the step which it is about: else it would prove nothing.
+Each scenario must fail for a follower without the step that the scenario is about; otherwise it would prove
+nothing.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ Action = Callable[[], None]
 
 
 class WithoutASecondLook(Follower):
-    """Takes the first look's rows once nobody is left who could fill the gap."""
+    """A follower that takes the rows of its first read once no writer is left that could fill the gap."""
 
     def read(self, limit: int = 1000) -> list[RecordedEvent]:
         rows = log.read_all(self.position, limit)
@@ -33,7 +34,7 @@ class WithoutASecondLook(Follower):
 
 
 class WithoutACeiling(Follower):
-    """Its second look goes as far as there is something."""
+    """A follower whose second read has no upper limit."""
 
     def _gap_may_fill(self, highest: int) -> bool:
         waits = super()._gap_may_fill(highest)
@@ -42,7 +43,7 @@ class WithoutACeiling(Follower):
 
 
 class WithAMovingCeiling(Follower):
-    """Waits for those whom it saw first, and then believes what came later."""
+    """A follower that waits for the writers that it saw first, and then trusts rows that appeared later."""
 
     def _gap_may_fill(self, highest: int) -> bool:
         waits = super()._gap_may_fill(highest)
@@ -51,7 +52,7 @@ class WithAMovingCeiling(Follower):
 
 
 class ThatListsHoldersFirst(Follower):
-    """Looks at the rows after it has listed who may still fill a gap."""
+    """A follower that lists the writers that may still fill a gap before it reads the rows."""
 
     def read(self, limit: int = 1000) -> list[RecordedEvent]:
         listed = log.inflight_writers()
@@ -60,7 +61,7 @@ class ThatListsHoldersFirst(Follower):
 
 
 class Moments:
-    """Actions that happen just before the store is asked something, once each."""
+    """Actions that run just before certain calls of the store, once each."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._before: dict[str, list[Action]] = {"read_all": [], "inflight_writers": [], "head": []}
@@ -68,7 +69,7 @@ class Moments:
             monkeypatch.setattr(log, name, self._asked(name, getattr(log, name)))
 
     def before(self, name: str, *actions: Action) -> None:
-        """The first action before the first time, and so on."""
+        """Run these actions before the next calls of ``name``, one action before each call."""
         self._before[name] += actions
 
     def _asked(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,11 +87,11 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> Moments:
 
 
 def nothing() -> None:
-    """Nothing happens at this moment."""
+    """Do nothing before this call."""
 
 
 def draw() -> SlowWriter:
-    """Somebody draws the next position and does not commit yet."""
+    """Let a writer draw the next position without committing yet."""
     return SlowWriter(log.stream_of(uuid4()), 0, plays(1))
 
 
@@ -99,13 +100,13 @@ def append() -> int | None:
 
 
 def draw_and_append(slow: list[SlowWriter]) -> None:
-    """One position drawn, which joins ``slow``, and the next one committed."""
+    """Draw one position for a writer that is added to ``slow``, and commit an event at the next one."""
     slow.append(draw())
     append()
 
 
 def committed_between_the_looks(reader: Follower, moments: Moments) -> None:
-    """The gap is filled after the rows were read and before the writers are listed: nobody is left then."""
+    """The gap is filled after the rows were read and before the writers are listed, so none is left then."""
     slow = draw()
     append()
     moments.before("inflight_writers", slow.commit)
@@ -113,7 +114,7 @@ def committed_between_the_looks(reader: Follower, moments: Moments) -> None:
 
 
 def drawn_before_the_second_look(reader: Follower, moments: Moments) -> None:
-    """The gap never fills; a new one opens further up before the second look."""
+    """The gap is never filled; a new one opens further up before the second read."""
     draw().roll_back()
     append()
     later: list[SlowWriter] = []
@@ -124,7 +125,7 @@ def drawn_before_the_second_look(reader: Follower, moments: Moments) -> None:
 
 
 def drawn_while_it_waits(reader: Follower, moments: Moments) -> None:
-    """A second gap opens above the first while the follower waits at that one."""
+    """A second gap opens above the first while the follower waits for the first."""
     slow = draw()
     append()
     assert reader.read() == []
@@ -137,7 +138,7 @@ def drawn_while_it_waits(reader: Follower, moments: Moments) -> None:
 
 
 def drawn_after_the_holders_were_listed(reader: Follower, moments: Moments) -> None:
-    """Whoever lists before reading does not know those who drew in between."""
+    """A follower that lists writers before reading does not know those that drew a position in between."""
     later: list[SlowWriter] = []
     moments.before("read_all", lambda: draw_and_append(later))
     delivered = reader.read()
@@ -169,7 +170,7 @@ def test_the_scenario_turns_red_for_the_follower_that_it_is_about(
 
 
 def test_it_crosses_a_gap_while_others_write_without_a_pause(moments: Moments) -> None:
-    """There is always somebody who writes: it waits for those of then, not for those of now."""
+    """Some writer is always active: the follower waits for those of the first read, not for later ones."""
     draw().roll_back()
     last = append()
     others = [draw()]
@@ -186,7 +187,7 @@ def test_it_crosses_a_gap_while_others_write_without_a_pause(moments: Moments) -
 
 
 def a_gap_and_one_above() -> int | None:
-    """A position that never comes; returns the one after it."""
+    """Leave a gap that is never filled; return the position after it."""
     draw().roll_back()
     return append()
 
@@ -201,7 +202,7 @@ def test_it_does_not_wait_for_those_who_only_read() -> None:
 
 
 def test_it_does_not_wait_for_those_who_have_not_drawn_yet() -> None:
-    """Their lock is not granted, so whatever they draw will be above."""
+    """Their lock is not granted, so the positions that they draw later will be higher."""
     last = a_gap_and_one_above()
     stream = log.stream_of(uuid4())
     with connect("an operator") as operator:
@@ -239,7 +240,7 @@ def test_a_head_settles_while_others_write_without_a_pause() -> None:
 
 
 def a_hole_below(settle: Callable[[Action], int], moments: Moments, *asked: str) -> None:
-    """Below the settled head nothing appears any more, whoever draws before the store is ``asked``."""
+    """Check that nothing appears below the settled head, whoever draws before the calls in ``asked``."""
     later: list[SlowWriter] = []
 
     for name in asked:

@@ -1,4 +1,4 @@
-"""The append's prepared statement, sent beside psycopg's own: it must fail and recover as theirs do."""
+"""The prepared statement of appends, which bypasses psycopg's own, must fail and recover as psycopg's do."""
 
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -35,7 +35,7 @@ def events_connection() -> "psycopg.Connection[tuple[object, ...]]":
 
 def test_it_is_prepared_again_after_it_was_deallocated(stores: None) -> None:
     assert append(0)
-    # psycopg does this by itself after an ALTER or a DROP
+    # psycopg does this itself after an ALTER or a DROP
     events_connection().execute("DEALLOCATE ALL")
     assert append(1)
 

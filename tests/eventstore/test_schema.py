@@ -1,4 +1,4 @@
-"""What PostgreSQL itself guards."""
+"""Rules that PostgreSQL itself enforces."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ Connection = psycopg.Connection[Any]
 
 @pytest.fixture
 def operator(stores: None) -> Iterator[Connection]:
-    """Somebody at a psql prompt of the events store, with two of Alice's events in it."""
+    """A psql session of an operator on the event store, which holds two of Alice's events."""
     assert log.append(log.stream_of(ALICE), 0, plays(1, 2), Origin())
     with connect("the operator") as connection:
         yield connection
@@ -31,7 +31,7 @@ def test_an_event_is_never_updated(operator: Connection, retention: str) -> None
     operator.execute(f"SET balados.retention = '{retention}'")
     with pytest.raises(IntegrityConstraintViolation, match="events are never updated"):
         operator.execute("UPDATE events.events SET type = 'UserSang'")
-    # a statement trigger: also where nothing matches
+    # the trigger is per statement, so it also fires if no row matches
     with pytest.raises(IntegrityConstraintViolation, match="events are never updated"):
         operator.execute("UPDATE events.events SET type = 'UserSang' WHERE false")
 
@@ -72,7 +72,7 @@ def test_a_reset_may_truncate(operator: Connection) -> None:
 
 
 def test_positions_are_drawn_one_by_one(operator: Connection) -> None:
-    # a cached range would let a session commit a low position long after the higher ones of another
+    # with a cached range, a session could commit a low position long after another session's higher ones
     row = operator.execute(
         "SELECT seqcache, seqincrement, seqcycle FROM pg_sequence"
         " WHERE seqrelid = pg_get_serial_sequence('events.events', 'position')::regclass"

@@ -1,4 +1,4 @@
-"""Appending and reading, as everything above relies on it."""
+"""Appending and reading, which everything else relies on."""
 
 import threading
 from datetime import timedelta
@@ -76,7 +76,7 @@ def test_positions_rise_with_versions(stream: int) -> None:
 def test_events_are_recorded_whole_or_not_at_all_beside_a_rival(
     stream: int, count: int, remembered: bool
 ) -> None:
-    """The rival's one event must not take the place of our first while the rest go in behind it."""
+    """The rival's one event must not replace our first one while the rest are appended after it."""
     rival = SlowWriter(stream, 0, plays(1))
     command = command_id() if remembered else None
     with appending(stream, 0, plays(*range(10, 10 + count)), Origin(), command) as outcome:
@@ -104,7 +104,7 @@ def test_events_are_recorded_when_their_rival_gives_up(stream: int, count: int, 
 def test_a_position_that_is_taken_is_no_conflict_of_writers(
     stream: int, count: int, remembered: bool
 ) -> None:
-    """After a restore without its sequence: to be mended, not to be tried again until a gap fits."""
+    """This happens after a restore without the sequence: it must be repaired, not retried."""
     log.append(stream, 0, plays(1, 2, 3), Origin())
     with connect("the operator") as operator:
         operator.execute("SELECT setval(pg_get_serial_sequence('events.events', 'position'), 1, false)")

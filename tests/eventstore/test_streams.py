@@ -1,4 +1,4 @@
-"""What the store keeps of a listener: read by key, written with the event, and never anything but the log."""
+"""The stored state of a listener: read by key, written with the events, and always equal to the log's."""
 
 import random
 from collections.abc import Callable
@@ -61,7 +61,7 @@ WALK = UUID(int=7)
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """What the store was asked, in order: function and arguments."""
+    """The calls of the store, in order: function name and arguments."""
     asked: Asked = []
 
     def listening(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,7 +82,7 @@ def names(asked: Asked) -> list[str]:
 
 
 def kept(user_id: UUID = ALICE) -> User:
-    """What the store keeps, with nothing of it at hand."""
+    """The stored state, read without anything cached."""
     return dispatcher.state_of(user_id).read_whole()
 
 
@@ -130,7 +130,7 @@ def test_of_a_long_history_a_command_reads_a_few_entries(asked: Asked) -> None:
     with patch.object(Prepared, "rows", autospec=True, side_effect=Prepared.rows) as executed:
         outcome = dispatch(play(1_000, item=item_of("item-7", "")))
     assert names(asked) == ["stream_of", "read_state", "append", "notify"]
-    # to read and to append
+    # one to read and one to append
     assert executed.call_count == 2
     assert outcome.version == 301 + len([row for row in events_of() if row.type == "CollectionCreated"])
 
@@ -229,7 +229,7 @@ def anything(draw: random.Random) -> Command:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_what_is_kept_is_what_the_log_says(seed: int) -> None:
-    """Whatever is commanded, in several processes, with removals in between."""
+    """Random commands in several processes, with removals in between."""
     draw = random.Random(seed)
     processes = [Streams() for _ in range(3)]
     for _ in range(60):
@@ -291,11 +291,11 @@ def test_nothing_is_kept_of_an_erased_listener_nor_written_late() -> None:
     assert execute("SELECT DISTINCT stream FROM events.snapshots") == [(log.stream_of(BOB),)]
 
 
-# --- what a process keeps at hand
+# --- the entries that a process caches
 
 
 def at_hand() -> list[UUID]:
-    """Whose entries are at hand, least recently used first; their weights must add up."""
+    """The users whose entries are cached, least recently used first; also check that the sizes add up."""
     kept = dispatcher._streams
     assert kept._entries == sum(size for _, size in kept._kept.values())
     return list(kept._kept)

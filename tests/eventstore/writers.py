@@ -1,4 +1,4 @@
-"""Events to write, and writers who take their time: transactions that the test commits when it likes."""
+"""Events to write, and slow writers: transactions that a test commits when it wants to."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ SLOW = "a slow writer"
 
 
 def play(number: int, user_id: UUID = ALICE) -> PlayRecorded:
-    """A play that its position tells apart."""
+    """A play that is identified by its position."""
     return PlayRecorded(
         user_id=user_id,
         rss_source_feed="Zg==",
@@ -37,7 +37,7 @@ def plays(*numbers: int) -> list[PlayRecorded]:
 
 
 def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
-    """A connection of our own to the events store, in autocommit."""
+    """A separate connection to the event store, in autocommit mode."""
     settings = connections[database.ALIAS].settings_dict
     return psycopg.connect(
         dbname=settings["NAME"],
@@ -48,7 +48,7 @@ def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
     )
 
 
-# what a statement that appends takes beside events
+# the parameters of an appending statement beyond the events
 NOTHING_ELSE: dict[str, Any] = {
     "added": "[]",
     "kept": "[]",
@@ -61,11 +61,11 @@ NOTHING_ELSE: dict[str, Any] = {
 
 
 class SlowWriter:
-    """An append whose transaction stays open: the position is drawn, and nothing is visible yet."""
+    """An append whose transaction stays open: positions are drawn, but nothing is visible yet."""
 
     def __init__(self, stream: int, expected: int, events: Sequence[PlayRecorded]) -> None:
         self.connection = connect()
-        # a test that fails before it commits would keep the next one waiting for ever
+        # without a limit, a test that fails before it commits would block the next one for ever
         self.connection.execute("SET idle_in_transaction_session_timeout = '30s'")
         self.connection.execute("BEGIN")
         lines = [
@@ -87,7 +87,7 @@ class SlowWriter:
         self.connection.close()
 
     def die(self) -> None:
-        """Its backend is ended by the server, in the middle of the transaction."""
+        """Let the server end the session in the middle of the transaction."""
         pid = self.connection.info.backend_pid
         with connect("the operator") as operator:
             operator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
@@ -98,7 +98,7 @@ class SlowWriter:
 
 @contextmanager
 def appending(*arguments: Any) -> Iterator[list[int | None]]:
-    """An append in a thread of its own; the block runs when it waits for a rival's lock."""
+    """Append in a separate thread; the block runs while that append waits for a rival's lock."""
     outcome: list[int | None] = []
 
     def append() -> None:

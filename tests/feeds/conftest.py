@@ -8,6 +8,6 @@ from tests.feeds.origin import Origin, allowed
 
 @pytest.fixture
 def origin(settings: Settings) -> Iterator[Origin]:
-    """A server of feeds on loopback that the client may ask."""
+    """A server of feeds on loopback, which the client is allowed to fetch from."""
     with Origin() as running, allowed(settings, running):
         yield running

@@ -1,4 +1,4 @@
-"""The addresses of an instance with ``WEBSUB``: which there are is decided when it starts."""
+"""The URLconf of an instance with ``WEBSUB``: the real one decides at start-up which addresses it has."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""Feeds and episodes with their schedule, as if a pump had fetched them."""
+"""Feeds and episodes with their schedule, as a pump that fetched them would have stored them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,8 @@ IN_SCHEDULE = {field.name for field in FeedSchedule._meta.get_fields()} - {"feed
 
 
 def known_feed(url: str = "https://example.org/1.xml", /, **fields: Any) -> Feed:
-    """A feed that was read at noon, by fields of ``Feed`` and ``FeedSchedule``; ``host``: fields of that."""
+    """A feed that was read at noon; ``fields`` are of ``Feed`` and ``FeedSchedule``, ``host`` of
+    ``FeedHost``."""
     scheduled = {name: fields.pop(name) for name in list(fields) if name in IN_SCHEDULE}
     paused = fields.pop("host", {})
     feed: Feed = FeedFactory.create(url=normalise_url(url), **fields)
@@ -24,18 +25,18 @@ def known_feed(url: str = "https://example.org/1.xml", /, **fields: Any) -> Feed
 
 
 def known_as(feed: Feed, url: str, reason: str = "typed") -> str:
-    """Another address of a feed; its ``rss_source_feed``."""
+    """Give a feed another address; return the ``rss_source_feed`` of that address."""
     FeedAlias.objects.create(feed_key=alias_key(url), url=normalise_url(url), feed=feed, reason=reason)
     return feed_of_url(url)
 
 
 def known_episode(feed: Feed, guid: str = "episode-1", enclosure: str = "", /, **fields: Any) -> Episode:
-    """An episode that was read."""
+    """An episode that was read from its feed."""
     episode: Episode = EpisodeFactory.create(feed=feed, guid=guid, enclosure_url=enclosure, **fields)
     return episode
 
 
 def known_item(episode: Episode, guid: str, enclosure: str) -> None:
-    """Another pair that an episode was known by."""
+    """Record another pair of GUID and enclosure by which an episode was known."""
     digest = item_hash(episode.feed_id, guid, enclosure)
     EpisodeItem.objects.create(item_hash=digest, feed_id=episode.feed_id, episode=episode)

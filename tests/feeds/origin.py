@@ -1,15 +1,15 @@
-"""A server of feeds on loopback that does whatever a test says, and notes what it was asked.
+"""A server of feeds on loopback that answers as a test tells it to, and records the requests.
 
     with Origin() as origin:
         origin.on("/feed", answer(b"<rss/>", etag='"1"'))
-        origin.on("/moved", redirect("/feed"), status_only(404))   # first the one, from then on the other
+        origin.on("/moved", redirect("/feed"), status_only(404))   # the redirect once, and 404 from then on
         origin.on("/endless", endless_body())
         ... fetch(origin.url("/feed")) ...
         assert [request.path for request in origin.requests] == ["/feed"]
 
-What answers is a coroutine that is given an ``Exchange``; whatever it does not send, nobody does. A
-connection is kept where an answer that says its length was sent whole. With ``host="0.0.0.0"`` every
-127.x.y.z is a host of its own: ``origin.url("/feed", host="127.0.0.7")``.
+A handler is a coroutine that is given an ``Exchange``; nothing is sent but what the handler sends. A
+connection is kept open after a complete answer that states its length. With ``host="0.0.0.0"`` every
+127.x.y.z is a separate host: ``origin.url("/feed", host="127.0.0.7")``.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass
 class Asked:
-    """A request as it came. Times by ``time.monotonic``; ``ended_at`` is when it was answered or cut off."""
+    """A request as received. Times are ``time.monotonic``; ``ended_at``: when it was answered or cut off."""
 
     method: str
     path: str
@@ -67,12 +67,12 @@ class Exchange:
         await self.send(f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode("latin-1"))
 
     async def hang(self) -> None:
-        """Until the client goes, or the server."""
+        """Wait until the client disconnects or the server stops."""
         while not self._writer.is_closing():
             await asyncio.sleep(0.02)
 
     def reset(self) -> None:
-        """End the connection so that the other side gets a reset."""
+        """End the connection in such a way that the client gets a reset."""
         found: socket.socket = self._writer.get_extra_info("socket")
         found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -82,14 +82,14 @@ Handler = Callable[[Exchange], Awaitable[None]]
 
 
 class Origin:
-    """Answers at 127.0.0.1 and a free port, from a thread of its own; ``stop`` and ``start`` as one likes."""
+    """A server on a free port of 127.0.0.1, in its own thread, which can be stopped and started again."""
 
     def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.host = host
         self.port = 0
         self.requests: list[Asked] = []
         self.connections = 0
-        self.busiest: dict[str, int] = {}  # requests at a time, at most, by host
+        self.busiest: dict[str, int] = {}  # by host: the most requests that were in progress at one time
         self._busy: dict[str, int] = {}
         self._tls = tls
         self._answers: dict[str, list[Handler]] = {}
@@ -97,7 +97,7 @@ class Origin:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="origin", daemon=True)
         self._server: asyncio.Server | None = None
-        # also those that were closed, and wait for somebody who does not read
+        # includes writers that were closed but still wait for a client that does not read
         self._open: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
@@ -117,11 +117,11 @@ class Origin:
         return f"{scheme}://{name}:{self.port}{path}"
 
     def on(self, path: str, *answers: Handler) -> None:
-        """Answer ``path`` (with its query) by these, one after the other; the last one goes on for ever."""
+        """Answer requests for ``path`` (with its query) by these in turn; the last one is repeated."""
         self._answers[path] = list(answers)
 
     def otherwise(self, answer: Handler) -> None:
-        """Answer all other paths by this, where nothing is said 404."""
+        """Answer requests for all other paths by this handler; the default is 404."""
         self._default = answer
 
     def asked(self, path: str) -> list[Asked]:
@@ -132,7 +132,7 @@ class Origin:
         self._call(self._start())
 
     def stop(self) -> None:
-        """Listen no more, and cut all connections off."""
+        """Stop listening, and cut off all connections."""
         self._call(self._stop())
 
     def _call(self, work: Any) -> None:
@@ -149,8 +149,8 @@ class Origin:
         if self._server is not None:
             self._server.close()
             self._server = None
-        # A connection that was just accepted becomes a task within a few rounds of the loop. Cancelled before
-        # its first step, that task would never close its socket.
+        # A connection that was just accepted becomes a task within a few iterations of the loop. If it were
+        # cancelled before its first step, that task would never close its socket.
         for _ in range(5):
             await asyncio.sleep(0)
         ours = asyncio.current_task()
@@ -160,7 +160,7 @@ class Origin:
         await asyncio.gather(*tasks, return_exceptions=True)
         for writer in list(self._open):
             writer.transport.abort()
-        await asyncio.sleep(0)  # the loop closes their sockets in its next round
+        await asyncio.sleep(0)  # the loop closes their sockets in its next iteration
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -208,7 +208,7 @@ class Origin:
 def allowed(
     settings: Settings, *origins: Origin, networks: Sequence[str] = ("127.0.0.0/8",)
 ) -> Iterator[None]:
-    """Let the client ask these origins, and whatever else is in ``networks`` on their ports."""
+    """Allow the client to fetch from these origins, and from other hosts in ``networks`` on their ports."""
     settings.FEED_ALLOW_NETWORKS = [ip_network(network) for network in networks]
     settings.FEED_PORTS = [*settings.FEED_PORTS, *(origin.port for origin in origins)]
     yield
@@ -225,7 +225,7 @@ def answer(
     packed: bool = False,
     delay: float = 0.0,
 ) -> Handler:
-    """A whole answer with its length, after ``delay`` seconds; 304 to whoever has its validators."""
+    """A complete answer with its length, after ``delay`` seconds; 304 if the request has its validators."""
     content = gzip.compress(body, 1) if packed else body
     validators = [("ETag", etag)] * bool(etag) + [("Last-Modified", last_modified)] * bool(last_modified)
     all_headers = [("Content-Type", content_type), *validators, *headers]
@@ -256,7 +256,7 @@ def redirect(to: str, status: int = 302, *, body: bytes = b"moved\n") -> Handler
 
 
 def raw(*parts: bytes, then: str = "close", pause: float = 0.0) -> Handler:
-    """These bytes, ``pause`` seconds apart; ``then`` close, hang, reset or keep the connection."""
+    """Send these bytes, ``pause`` seconds apart, and ``then`` close, hang, reset or keep the connection."""
 
     async def handle(exchange: Exchange) -> None:
         for part in parts:
@@ -281,7 +281,7 @@ def reset() -> Handler:
 
 
 def forever(head: bytes, part: bytes, pause: float = 0.0) -> Handler:
-    """``head``, and then ``part`` again and again."""
+    """Send ``head``, and then ``part`` again and again."""
 
     async def handle(exchange: Exchange) -> None:
         await exchange.send(head)
@@ -301,7 +301,7 @@ def endless_headers() -> Handler:
 
 
 def dribble(pause: float, *, body: bytes = b"<rss/>" * 1_000_000) -> Handler:
-    """An honest head, and one byte of the body now and then."""
+    """Send a correct header, and then the body byte by byte, ``pause`` seconds apart."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}\r\n\r\n"
 
     async def handle(exchange: Exchange) -> None:
@@ -314,13 +314,13 @@ def dribble(pause: float, *, body: bytes = b"<rss/>" * 1_000_000) -> Handler:
 
 
 def encoded(coding: str, content: bytes) -> Handler:
-    """``content`` as it is, said to be in ``coding``."""
+    """Send ``content`` unchanged, declared to be encoded as ``coding``."""
     return answer(content, headers=[("Content-Encoding", coding)])
 
 
 @contextmanager
 def cut_off() -> Iterator[int]:
-    """A port of 127.0.0.1 at which nothing listens."""
+    """A port of 127.0.0.1 on which nothing listens."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         with suppress(OSError):
@@ -328,7 +328,7 @@ def cut_off() -> Iterator[int]:
 
 
 class Hub:
-    """A WebSub hub at ``/hub``: it answers 202 to each form, and keeps it in ``asked``."""
+    """A WebSub hub at ``/hub``: it answers 202 to each form, and keeps the form in ``asked``."""
 
     def __init__(self, origin: Origin, path: str = "/hub") -> None:
         self.asked: list[dict[str, str]] = []
@@ -337,11 +337,11 @@ class Hub:
 
     @property
     def callback(self) -> str:
-        """The path of the last address at which it is to tell."""
+        """The path of the callback URL in the last form."""
         return urlsplit(self.asked[-1]["hub.callback"]).path
 
     def intent(self, mode: str = "subscribe", **changes: str) -> str:
-        """What it asks back about the last form, with ``changes``: the path with its query."""
+        """The path and query of the hub's verification request for the last form, altered by ``changes``."""
         asked = {"mode": mode, "topic": self.asked[-1]["hub.topic"], "challenge": "ch4llenge", **changes}
         lease = {"hub.lease_seconds": "864000"}
         return f"{self.callback}?{urlencode(lease | {f'hub.{name}': value for name, value in asked.items()})}"

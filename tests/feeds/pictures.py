@@ -1,4 +1,4 @@
-"""Pictures as publishers have them, and as attackers make them."""
+"""Pictures as publishers provide them, and as attackers craft them."""
 
 import struct
 import zlib
@@ -17,7 +17,7 @@ def picture(
 
 
 def halves(size: tuple[int, int] = (800, 400)) -> Image.Image:
-    """Red on the left, blue on the right."""
+    """A picture that is red on the left and blue on the right."""
     made = Image.new("RGB", size, RED)
     made.paste(BLUE, (size[0] // 2, 0, *size))
     return made
@@ -30,13 +30,13 @@ def encoded(image: Image.Image, form: str, **how: Any) -> bytes:
 
 
 def animation() -> bytes:
-    """A GIF whose first picture is red and whose second is blue."""
+    """A GIF whose first frame is red and whose second is blue."""
     first, second = (Image.new("RGB", (320, 320), colour) for colour in (RED, BLUE))
     return encoded(first, "GIF", save_all=True, append_images=[second], duration=100, loop=0)
 
 
 def turned() -> bytes:
-    """A JPEG that its EXIF data turn clockwise; they also say what is nobody's business."""
+    """A JPEG whose EXIF data rotate it clockwise and contain private details."""
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010E] = "taken at home"

@@ -1,4 +1,4 @@
-"""Feeds that an origin serves, as they are known here, and one run of a pump over them."""
+"""Feeds that an origin serves, their rows in the database, and one run of a pump over them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ FIRST = datetime(2026, 1, 1, 6, tzinfo=UTC)
 
 
 def item(number: int, /, **changes: str | None) -> str:
-    """An item of an RSS feed, a day younger than the one before; None leaves a part of it out."""
+    """An item of an RSS feed, dated one day later than the item before; a part that is None is left out."""
     parts: dict[str, str | None] = {
         "title": f"Episode {number}",
         "guid": f"guid-{number}",
@@ -39,7 +39,7 @@ def item(number: int, /, **changes: str | None) -> str:
 
 
 def rss(*items: str, title: str = "Show", more: str = "") -> bytes:
-    """A feed of these items, the newest first as publishers have it."""
+    """A feed of these items, which are given newest first, as publishers do."""
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><rss version="2.0"><channel><title>{title}</title>'
         f"<link>https://show.example/</link><description>About.</description>{more}"
@@ -52,14 +52,14 @@ def show(*numbers: int, title: str = "Show") -> bytes:
 
 
 def follow(origin: Origin, *paths: str, hosts: Sequence[str] = ("127.0.0.1",)) -> list[int]:
-    """Feeds that are due now: each of the paths at each of the hosts."""
+    """Make feeds that are due now, one for each path at each host; return their ids."""
     names = [feed_of_url(origin.url(path, host=host)) for host in hosts for path in paths]
     found = ensure(names, timezone.now(), asked=True)
     return [found.ids[name] for name in names]
 
 
 def pump(number: int = 0, pumps: int = 1, *, limits: Limits | None = None, **options: Any) -> int:
-    """One run, which is over when nothing is due. No pace, unless a test is about that."""
+    """Run a pump until nothing is due, without pacing unless a test sets it."""
     if limits is not None:
         options["fetching"] = partial(fetch, limits=limits)
     return Pump(number, pumps, **{"pace": 0.0, **options}).run()
@@ -79,12 +79,12 @@ def feed(feed_id: int) -> Feed:
 
 
 def titles(feed_id: int) -> list[str]:
-    """Of the episodes that are not gone, the newest first."""
+    """The titles of the episodes that are not gone, newest first."""
     rows = Episode.objects.filter(feed=feed_id, gone_at=None).order_by("-sort_at")
     return list(rows.values_list("title", flat=True))
 
 
 def versions(feed_id: int) -> list[tuple[int, int]]:
-    """What PostgreSQL tells of whether rows were written: the ids of episodes with their ``xmin``."""
+    """The ids of episodes with their ``xmin``, by which PostgreSQL shows whether a row was written."""
     rows = Episode.objects.filter(feed=feed_id).extra(select={"xmin": "xmin::text::bigint"}).order_by("pk")
     return list(rows.values_list("pk", "xmin"))

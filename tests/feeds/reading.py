@@ -1,4 +1,4 @@
-"""Documents for the reader, and what it makes of them."""
+"""Documents for the reader, and what it reads from them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +20,13 @@ NAMESPACES = (
 
 
 def rss(*items: str, channel: str = "<title>A show</title>", namespaces: str = NAMESPACES) -> bytes:
-    """A document of the items' insides."""
+    """A document whose items have these contents."""
     inside = "".join(f"<item>{item}</item>" for item in items)
     return f'<rss version="2.0" {namespaces}><channel>{channel}{inside}</channel></rss>'.encode()
 
 
 def read_all(body: bytes, content_type: str = "", url: str = URL) -> tuple[Document, list[Episode]]:
-    """What was read, and the episodes of the last attempt."""
+    """The document as it was read, and the episodes of the reader's last attempt."""
     episodes: list[Episode] = []
 
     def begin() -> Callable[[Episode], None]:
@@ -37,14 +37,14 @@ def read_all(body: bytes, content_type: str = "", url: str = URL) -> tuple[Docum
 
 
 def read_item(item: str, channel: str = "") -> Episode:
-    """The one episode of a document."""
+    """The only episode of a document with this item."""
     _, episodes = read_all(rss(item, channel=channel))
     (episode,) = episodes
     return episode
 
 
 def code_of(body: bytes, content_type: str = "") -> str:
-    """How a document was refused; "" where it was read."""
+    """The code with which a document was refused; "" if it was read."""
     try:
         read_all(body, content_type)
     except UnreadableFeed as refusal:

@@ -1,4 +1,4 @@
-"""Feeds and their episodes as the tests make them: rows, as if they had been fetched and stored."""
+"""Factories of feeds and their episodes: rows as they would be after fetching and storing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ PUBLISHED = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 
 
 class FeedFactory(DjangoModelFactory[Feed]):
-    """A feed that was read once, under its own address and those of ``aliases``."""
+    """A feed that was read once, known by its own address and those of ``aliases``."""
 
     class Meta:
         model = Feed
@@ -39,7 +39,7 @@ class FeedFactory(DjangoModelFactory[Feed]):
 
 
 class EpisodeFactory(DjangoModelFactory[Episode]):
-    """An episode as its feed described it, each an hour after the one before."""
+    """An episode as its feed described it, each published an hour after the one before."""
 
     class Meta:
         model = Episode
@@ -61,7 +61,7 @@ class EpisodeFactory(DjangoModelFactory[Episode]):
 
     @factory.post_generation
     def items(self: Episode, create: bool, pairs: Any, **options: Any) -> None:
-        """Also under older ``pairs`` of GUID and enclosure."""
+        """Record the item ids of the episode, including those of older ``pairs`` of GUID and enclosure."""
         for guid, enclosure_url in ((self.guid, self.enclosure_url), *(pairs or ())) if create else ():
             EpisodeItem.objects.create(
                 item_hash=item_hash(self.feed_id, guid, enclosure_url),
@@ -76,7 +76,7 @@ def alias_key(url: str) -> UUID:
 
 
 def name_of(feed: Feed) -> str:
-    """The ``rss_source_feed`` under which apps know it."""
+    """The ``rss_source_feed`` by which apps know a feed."""
     return feed_of_url(feed.url)
 
 

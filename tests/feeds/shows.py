@@ -1,4 +1,4 @@
-"""Feeds as the pump would have left them, for tests of what becomes of their addresses."""
+"""Feeds as the pump would have left them, for tests of what happens to their addresses."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ GUID = UUID("917393e3-1b1e-5cef-ace4-edaa54e1f810")
 
 
 def read(url: str, guids: Iterable[str] = (), *, at: datetime = NOON, **more: Any) -> Feed:
-    """A feed that was read at a time, with an episode for each GUID, the newest first."""
+    """A feed that was read at the time ``at``, with an episode for each GUID, newest first."""
     feed_id = ensure([feed_of_url(url)], at).ids[feed_of_url(url)]
     Feed.objects.filter(pk=feed_id).update(
         **{"state": "active", "first_seen_at": at, "changed_at": at, "title": url, **more}
@@ -36,7 +36,7 @@ def read(url: str, guids: Iterable[str] = (), *, at: datetime = NOON, **more: An
 
 
 def fetched(url: str, *hops: tuple[int, str], code: str = "ok") -> Outcome:
-    """A fetch of an address that was led on by some hops, each with its status."""
+    """The outcome of fetching an address that redirected through some hops, each with its status."""
     found, at = [], url
     for status, to in hops:
         found.append(Hop(at, status, to))
@@ -45,10 +45,10 @@ def fetched(url: str, *hops: tuple[int, str], code: str = "ok") -> Outcome:
 
 
 def aliases(feed: Feed) -> dict[str, str]:
-    """The addresses that a feed is known by, each with the reason."""
+    """The addresses by which a feed is known, each with the reason."""
     return dict(FeedAlias.objects.filter(feed=feed).values_list("url", "reason"))
 
 
 def at_address(url: str) -> Feed:
-    """The feed that an address leads to."""
+    """The feed to which an address leads."""
     return Feed.objects.get(aliases__feed_key=UUID(feed_key_of(feed_of_url(url))))

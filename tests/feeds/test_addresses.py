@@ -1,4 +1,4 @@
-"""Which addresses may be asked at all."""
+"""Which addresses the client may connect to."""
 
 from ipaddress import ip_network
 

@@ -1,4 +1,4 @@
-"""Podcasts in the administration: what the operator adds to them, how their feeds fare, and what he does."""
+"""Podcasts in the admin: what operators add to them, the state of their feeds, and the actions on them."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,12 +32,12 @@ GOOD = {
 
 @pytest.fixture
 def olivia() -> Client:
-    """The operator at her browser."""
+    """The browser of the operator, who is logged in."""
     return logged_in(OperatorFactory.create())
 
 
 def act(client: Client, action: str, *feeds: Feed, **more: Any) -> str:
-    """An action, of which the page was asked whether it is meant."""
+    """Run an action that has been confirmed; return the text of the page that follows."""
     data = {"action": action, "_selected_action": [feed.pk for feed in feeds], "confirmed": "yes", **more}
     return text_of(client.post(FEEDS, data, follow=True))
 

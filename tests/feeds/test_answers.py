@@ -1,4 +1,4 @@
-"""Heads of answers, whatever a server writes into them."""
+"""Heads of HTTP responses, whatever a server writes into them."""
 
 import gzip
 from email.utils import format_datetime

@@ -1,4 +1,4 @@
-"""The feeds that a web page names."""
+"""The feeds that a web page links to."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What is said of the show itself."""
+"""What is read about the show itself."""
 
 from tests.feeds.reading import read_all, rss
 

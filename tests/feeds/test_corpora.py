@@ -1,4 +1,4 @@
-"""The reader and the documents that other readers are tested with."""
+"""The reader on the test documents of other feed readers."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not CORPORA.is_dir(), reason=f"the documents in 
 PODCASTPARSER = CORPORA / "podcastparser" / "tests" / "data"
 FEEDPARSER = CORPORA / "feedparser" / "tests"
 
-# Where podcastparser sees something else in its own documents, and why that is no fault.
+# Fields that podcastparser reads differently in its own documents, and why neither reading is a fault.
 DIFFERENCES = {
     ("atom_published_updated", "description"): "the summary of Atom is a description",
     ("atom_updated", "description"): "the summary of Atom is a description",
@@ -43,7 +43,7 @@ def test_podcastparsers_documents_are_read_as_it_reads_them() -> None:
 
 
 def compare(path: Path) -> Iterator[tuple[str, object, object]]:
-    """Each field of a document as we see it and as podcastparser does."""
+    """Yield each field of a document as we read it and as podcastparser does."""
     base = "https://show.example/"
     theirs = json.loads(path.with_suffix(".json").read_text().replace("file://tests/data/", base))
     document, episodes = read_all(path.read_bytes(), url=base + path.name)
@@ -73,7 +73,7 @@ def compare(path: Path) -> Iterator[tuple[str, object, object]]:
 def compare_episodes(base: str, ours: Episode, theirs: Any) -> Iterator[tuple[str, object, object]]:
     yield "published", int(ours.published_at.timestamp()) if ours.published_at else 0, theirs["published"]
     yield "duration", ours.duration or 0, theirs["total_time"]
-    # it makes up a GUID where there is none, and takes one for an address that is none
+    # podcastparser invents a GUID where there is none, and takes one that is not a URL for a relative URL
     yield "guid", ours.guid in ("", theirs["guid"]) or urljoin(base, ours.guid) == theirs["guid"], True
     made_of_guid = theirs["link"] == theirs["guid"] and not ours.link
     yield "link", theirs["link"] if made_of_guid and "::" not in ours.guid else ours.link, theirs["link"]
@@ -91,7 +91,7 @@ def compare_episodes(base: str, ours: Episode, theirs: Any) -> Iterator[tuple[st
             yield field, getattr(ours, field), theirs[name]
 
 
-# what the comment on top of a document of feedparser's promises
+# the expected value in the comment at the top of each of feedparser's documents
 EXPECTED = re.compile(
     r"""(feed|entries\[0\])((?:\[(?:'\w+'|0)\])+) == u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 )
@@ -114,7 +114,7 @@ OF_EPISODES: dict[str, Callable[[Episode], object]] = {
     "['enclosures'][0]['type']": lambda episode: episode.enclosure_type,
     "['image']['href']": lambda episode: episode.image_url,
 }
-# Of these we keep less than feedparser, or another of two texts.
+# Of these we keep less than feedparser, or the other one of two texts.
 KEPT_OTHERWISE = {
     "item_description_not_a_doctype": "a description goes in as it came and is sanitised on its way out",
     "entity_in_doctype": "refused: it declares an entity",
@@ -136,7 +136,7 @@ def test_feedparsers_documents_of_rss_itunes_and_atom_are_read_as_it_reads_them(
         promise = EXPECTED.search(path.read_text(errors="replace").partition("-->")[0])
         if path.parent.name not in ("rss", "itunes", "atom10") or promise is None:
             continue
-        # nothing in Atom but text is read
+        # we read only text from Atom content
         if path.stem in KEPT_OTHERWISE or "base64" in path.stem:
             continue
         ours = look_up(path, promise[1], promise[2])
@@ -150,9 +150,9 @@ def test_feedparsers_documents_of_rss_itunes_and_atom_are_read_as_it_reads_them(
 
 
 def look_up(path: Path, of: str, name: str) -> object:
-    """The value in the document; None for what we do not read."""
+    """The value that we read from the document; None for fields that we do not read."""
     body = path.read_bytes()
-    # what has neither a GUID nor an enclosure is no episode
+    # an item with neither a GUID nor an enclosure is not an episode, so add a GUID
     if b"<guid" not in body:
         body = body.replace(b"<item>", b"<item><guid>x</guid>")
     if b"<id" not in body:
@@ -164,7 +164,7 @@ def look_up(path: Path, of: str, name: str) -> object:
 
 
 def plain(value: object) -> str:
-    """Without markup, and in the one spelling of an empty element."""
+    """The text without markup, so that different spellings of an empty element are equal."""
     return text_of_html(str(value)).strip()
 
 
@@ -187,7 +187,7 @@ def test_every_tag_of_the_podcast_namespaces_example_is_kept() -> None:
     body = (CORPORA / "podcast-namespace" / "example.xml").read_bytes()
     document, episodes = read_all(body)
     assert not document.recovered
-    assert document.channel.podcast_guid == ""  # the example's is no UUID
+    assert document.channel.podcast_guid == ""  # the GUID in the example is not a UUID
     assert counts(document.channel.extra) == {
         "license": 1, "funding": 1, "location": 1, "medium": 1, "image": 4, "value": 1, "trailer": 1,
         "liveItem": 1, "podroll": 1,
@@ -210,7 +210,7 @@ def test_every_tag_of_the_podcast_namespaces_example_is_kept() -> None:
     assert (value["method"], [one["split"] for one in value["valueRecipient"]]) == ("keysend", ["99", "1"])
     video = episodes[0].extra["alternateEnclosure"][4]
     assert video["height"] == "720"
-    # addresses that no browser opens are left out
+    # addresses that no browser can open are left out
     assert video["source"] == [{"uri": "https://example.com/file-720.mp4"}]
     assert video["integrity"][0]["type"] == "sri"
     live = document.channel.extra["liveItem"][0]

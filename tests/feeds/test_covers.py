@@ -1,4 +1,4 @@
-"""Covers as they are kept."""
+"""Covers as they are stored."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ URL = "https://images.example/a/cover.jpg?width=3000"
 @pytest.fixture(autouse=True)
 def home(settings: Settings, tmp_path: Path) -> Path:
     settings.BALADOS_HOME = tmp_path
-    cache.clear()  # the whole of Redis: what is wanted, too
+    cache.clear()  # clears all of Redis, including the list of wanted covers
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def cover_at(url: str) -> Cover:
 
 
 def fetched(*wanted: Cover) -> list[str]:
-    """How the fetches of these covers end."""
+    """Fetch these covers, and return the outcomes."""
     for cover in wanted:
         want(cover.name)
     return sorted(refresh_wanted().elements())
@@ -97,7 +97,7 @@ def test_a_cover_is_fetched_once_and_looked_for_again_with_its_validators(origin
     assert origin.requests[1].headers["if-none-match"] == '"1"'
     assert origin.requests[1].headers["if-modified-since"] == "then"
     assert covers.read(cover, 96, time.time()) == (found[0], False)
-    # a file that is missing is worth more than a 304
+    # a missing file is fetched again without validators, which rules out a 304
     cover.file(600).unlink()
     assert fetched(cover) == ["ok"]
 
@@ -135,7 +135,7 @@ def test_a_picture_of_more_than_12_mib_is_not_fetched(origin: Origin) -> None:
 
 @pytest.fixture
 def undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are not looked at: whatever comes is kept as 80,000 bytes of each size."""
+    """Do not decode pictures: store 80,000 bytes for each size, whatever is received."""
     monkeypatch.setattr(cover_fetching, "thumbnails", lambda data, sizes: dict.fromkeys(sizes, b"x" * 80_000))
 
 

@@ -1,4 +1,4 @@
-"""Hostile, broken and huge documents: bounded work, nothing but our own refusal, and nothing lost by it."""
+"""Hostile, broken and huge documents: bounded work, no errors but our own refusals, and no lost data."""
 
 import random
 import time
@@ -24,7 +24,7 @@ NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def dated(number: int, newest: datetime = NEWEST) -> str:
-    """An item that is as many hours old as its number."""
+    """An item whose age in hours is its number."""
     return f"<guid>{number}</guid><pubDate>{format_datetime(newest - timedelta(hours=number))}</pubDate>"
 
 
@@ -79,7 +79,7 @@ def test_of_a_truncated_document_nothing_is_concluded() -> None:
     for cut in random.Random(1).sample(range(start, len(whole) - len(b"</rss>")), 200):
         document, episodes = read_all(whole[:cut])
         assert document.recovered, cut
-        # none is changed and none is half an episode
+        # every episode that was read is complete and unchanged
         assert episodes == all_of_it[: len(episodes)], cut
 
 
@@ -158,7 +158,7 @@ def test_what_is_huge_costs_little(kind: str) -> None:
 
 
 def test_memory_does_not_grow_with_the_items() -> None:
-    """What Python holds; ``make bench ARGS=feeds`` measures all of the process."""
+    """This measures Python's own memory; ``make bench ARGS=feeds`` measures that of the whole process."""
     words = "<description>" + "words " * 200 + "</description>"
     body = rss(*(dated(number) + FILE.format(number) + words for number in range(4_000)))
     count = 0

@@ -1,4 +1,4 @@
-"""When a feed is fetched again, by tables: interval, backoff, ends that are none, and pauses of hosts."""
+"""When a feed is fetched again, by tables: interval, backoff, neutral outcomes, and pauses of hosts."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -51,7 +51,7 @@ def after(old: Schedule, code: str, now: datetime = NOON, jitter: float = 0.5, *
         ([0, 0, 0, 0], HALF_AN_HOUR),
         ([0, 168, 336, 504], 12 * HOUR),
         ([0, 1, 2, 500], HALF_AN_HOUR),
-        # twenty count: that those before came once a month says nothing
+        # only the newest twenty count, so the monthly episodes before them do not matter
         ([*range(0, 8 * 20, 8), *range(1_000, 20_000, 700)], 2 * HOUR),
         ([366 * 24, 367 * 24], DAY),
     ],
@@ -230,7 +230,7 @@ def test_five_failures_of_the_network_pause_a_host_then_one_tries_for_all() -> N
     for _ in range(7):
         assert host.paused_until is not None
         waits.append((host.paused_until - now).total_seconds() / MINUTE)
-        # what was under way when the pause began
+        # outcomes of fetches that were already in progress when the pause began
         assert host_after(host, "ok", None, now) == host
         assert host_after(host, "tls", None, now).paused_until == host.paused_until
         assert host_after(host, "rate_limited", 99_999, now) == host

@@ -1,4 +1,4 @@
-"""The client against a server that does as it should, and how it asks."""
+"""The client with a well-behaved server, and the requests that it sends."""
 
 import socket
 import time
@@ -156,7 +156,7 @@ def test_an_iterable_that_has_nothing_is_asked_again(origin: Origin) -> None:
     times: list[float] = []
 
     def requests() -> Iterator[Request | None]:
-        yield None  # with nothing in flight
+        yield None  # nothing to fetch, while nothing is in flight
         yield Request(origin.url("/slow"))
         while time.monotonic() < began + 0.2:
             times.append(time.monotonic())
@@ -200,7 +200,7 @@ def test_names_that_are_not_found_hold_nobody_up(origin: Origin, monkeypatch: py
     assert [outcome.code for outcome in outcomes[3:]] == ["timeout"] * 60
     assert max(outcome.seconds for outcome in outcomes) < seconds
     assert len(asked) == 61
-    assert asked[32] - asked[0] > 0.09  # name servers drop what comes all at once
+    assert asked[32] - asked[0] > 0.09  # in bursts, name servers drop queries
     assert origin.requests[0].headers["host"] == f"{origin_host}:{origin.port}"
 
 

@@ -1,4 +1,4 @@
-"""What a hostile server can do to the client: nothing."""
+"""A hostile server can do nothing to the client."""
 
 import gzip
 import ssl
@@ -39,7 +39,7 @@ QUICK = Limits(connect_s=0.5, total_s=0.8)
 
 
 def ends(origin: Origin, path: str, limits: Limits = QUICK) -> str:
-    """The code of a fetch, which brings no body unless it is good."""
+    """The code of a fetch, after checking that it has no body unless it was successful."""
     outcome = fetch_one(Request(origin.url(path)), limits=limits)
     assert outcome.ok or outcome.body == b""
     assert outcome.seconds < limits.total_s + 1
@@ -225,7 +225,7 @@ def test_a_name_is_refused_by_what_it_leads_to(
 def test_an_answer_that_changes_between_the_check_and_the_connection_changes_nothing(
     origin: Origin, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """libcurl is made to connect elsewhere than was looked up, as a second lookup would."""
+    """libcurl is made to connect to another address than was looked up, as a second lookup might do."""
     origin.otherwise(answer(b"secret"))
     settings.FEED_ALLOW_NETWORKS = []
     monkeypatch.setattr(lookups, "resolve", lambda host: ("93.184.215.14",))
@@ -255,7 +255,7 @@ def test_bodies_in_flight_stay_within_their_room(origin: Origin, monkeypatch: py
     body = b"x" * (2 * MIB)
     origin.on("/plain", answer(body))
     origin.on("/packed", answer(b"".join(bytes([i % 251]) * 97 for i in range(20_000)), packed=True))
-    # 4 MiB for all but the first
+    # this leaves 4 MiB for all bodies but the first
     small = Room(size=2 * MAX_BODY + 4 * MIB)
     for module in ("feeds.fetch", "feeds.transfer"):
         monkeypatch.setattr(f"{module}.room", small)

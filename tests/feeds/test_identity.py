@@ -1,4 +1,4 @@
-"""What evidence of a move, or of one show in two places, leads to."""
+"""What follows from evidence that a feed has moved, or that one show is at two addresses."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -146,9 +146,9 @@ def test_http_and_https_of_one_address_with_the_same_show_are_twins() -> None:
 
 ONE_SHOW: list[tuple[Show, Show, bool]] = [
     (show(A, GUID, HALF), show(B, GUID, HALF), True),
-    (show(A, GUID, NONE), show(B, GUID, NONE), False),  # a copied guid
-    (show(A, GUID, ALL), show(B, GUID, LESS), False),  # a copy with many more of its own
-    (show(A, GUID, Overlap(2, 2)), show(B, GUID, Overlap(2, 2)), False),  # too few to tell
+    (show(A, GUID, NONE), show(B, GUID, NONE), False),  # a copied GUID
+    (show(A, GUID, ALL), show(B, GUID, LESS), False),  # a copy that has many more episodes of its own
+    (show(A, GUID, Overlap(2, 2)), show(B, GUID, Overlap(2, 2)), False),  # too few episodes to decide
     (show(A, GUID, Overlap(3, 3)), show(B, GUID, Overlap(3, 3)), True),
     (show(A, None, ALL), show(B, None, ALL), False),
     (show(A, GUID, ALL), show(B, OTHER_GUID, ALL), False),
@@ -164,7 +164,7 @@ def test_https_of_twins_is_kept_then_whose_address_made_the_guid_then_the_older(
     older = NOON - DAY
     assert identity.address_to_keep(show(PLAIN, None, ALL, older), show(A, None, ALL)) == A
     assert identity.address_to_keep(show(A, GUID, ALL), show(B, GUID, ALL, older)) == B
-    # whoever copies a guid cannot copy the address that it was made of
+    # somebody who copies a GUID cannot copy the address from which it was derived
     guid = identity.guid_of(A)
     assert identity.address_to_keep(show(A, guid, ALL), show(B, guid, ALL, older)) == A
 

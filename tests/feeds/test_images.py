@@ -1,4 +1,4 @@
-"""What is made of publishers' pictures."""
+"""Thumbnails of publishers' pictures."""
 
 import gzip
 import time
@@ -98,7 +98,7 @@ def _is_refused(data: bytes) -> bool:
 
 
 def test_decoding_ends_though_the_picture_would_have_it_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A progressive JPEG of thousands of scans, each of which goes over every pixel for a few bytes."""
+    """A progressive JPEG of thousands of scans, each of which visits every pixel for a few bytes."""
     data = encoded(halves((5_000, 5_000)), "JPEG", progressive=True)
     start = data.rindex(b"\xff\xda")
     monkeypatch.setattr("feeds.images.WAIT_S", 1.0)

@@ -1,4 +1,4 @@
-"""What is made of an item: its GUID, its file, its texts, and what the podcast namespace says of it."""
+"""What is read from an item: its GUID, its enclosure, its texts, and its tags of the podcast namespace."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What names an episode in its feed."""
+"""The key that identifies an episode within its feed."""
 
 from uuid import UUID
 

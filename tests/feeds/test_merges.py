@@ -1,4 +1,4 @@
-"""Two feeds that become one, and are parted again."""
+"""Two feeds that are merged, and separated again."""
 
 import pytest
 
@@ -14,12 +14,12 @@ from tests.feeds.shows import DAY, GUID, HOUR, NOON, A, B, C, aliases, at_addres
 pytestmark = pytest.mark.usefixtures("stores")
 
 SHARED, OLD, NEW = ["1", "2", "3"], ["old"], ["new"]
-# what the first of the shared episodes was called in an older copy of the older feed
+# the GUID and enclosure that the first shared episode had in an older document of the older feed
 ONCE = ("once", f"{A}/once.mp3")
 
 
 def pair() -> tuple[Feed, Feed]:
-    """An older feed, and one with mostly the same episodes."""
+    """An older feed, and another one that has mostly the same episodes."""
     feed = read(A, [*SHARED, *OLD], at=NOON - DAY, podcast_guid=GUID)
     first = Episode.objects.get(feed=feed, guid="1")
     EpisodeItem.objects.create(item_hash=item_hash(feed.pk, *ONCE), feed=feed, episode=first)
@@ -27,7 +27,7 @@ def pair() -> tuple[Feed, Feed]:
 
 
 def titles(url: str, *items: tuple[str, str]) -> list[str]:
-    """What episodes are shown by these pairs of GUID and enclosure, under an address of their feed."""
+    """The GUIDs of the episodes that pairs of GUID and enclosure lead to, under an address of their feed."""
     name = feed_of_url(url)
     wanted = [(name, item_of(guid, enclosure)) for guid, enclosure in items]
     found = episodes_of(wanted, feeds_of([name]))
@@ -35,7 +35,7 @@ def titles(url: str, *items: tuple[str, str]) -> list[str]:
 
 
 def everything() -> list[object]:
-    """All rows, but for what tells that there was a merge."""
+    """All rows, without the columns that record that there was a merge."""
     feeds = Feed.objects.order_by("id").values("id", "uid", "url", "state", "merged_into", "first_seen_at")
     return [
         *feeds,
@@ -61,7 +61,7 @@ def test_addresses_episodes_and_item_ids_of_both_lead_to_the_one_that_is_kept() 
         pairs += [("old", f"{A}/old.mp3"), ("new", f"{B}/new.mp3")]
         assert titles(url, *pairs) == [*SHARED, *SHARED, "old", "new"]
         assert titles(url, ONCE) == ["1"]
-    # it is fetched no more
+    # the merged feed is no longer fetched
     assert list(FeedSchedule.objects.values_list("feed_id", flat=True)) == [kept.pk]
 
 

@@ -26,7 +26,7 @@ SECRET = "https://www.patreon.com/rss/show?auth=Zk3rTq8wLm5vXc2yBn7d"
 def observe(
     feed: Feed, outcome: Outcome, guids: Collection[str] | None, at: datetime, **channel: Any
 ) -> None:
-    """As the pump does of a good fetch: ``guids`` of what was read, None where nothing had changed."""
+    """Observe a good fetch as the pump does; ``guids`` are those that were read, None for no change."""
     keys = None if guids is None else [episode_key(guid, "") for guid in guids]
     with transaction.atomic(using="system"):
         moves.observe(feed.pk, outcome, None if guids is None else Channel(**channel), keys, at)
@@ -34,7 +34,7 @@ def observe(
 
 
 def moved(feed: Feed, *urls: str, at: datetime = NOON) -> None:
-    """The feed is redirected from where it is to each of these, one after the other, and moves."""
+    """Redirect the feed permanently to each of these addresses in turn, and check that it moves each time."""
     for url in urls:
         observe(feed, fetched(at_address(feed.url).url, (301, url)), None, at)
         moves.settle(at)
@@ -99,7 +99,7 @@ def test_a_redirect_to_the_same_show_is_believed_at_once(kind: str) -> None:
 def test_what_is_read_behind_a_redirect_later_does_not_count_as_known_before() -> None:
     feed = read(A, EPISODES, podcast_guid=GUID)
     observe(feed, fetched(A, (301, B)), ["another"], NOON)
-    Feed.objects.filter(pk=feed.pk).update(podcast_guid=None)  # as that is stored
+    Feed.objects.filter(pk=feed.pk).update(podcast_guid=None)  # as the database stores a missing GUID
     observe(feed, fetched(A, (301, B)), None, NOON + HOUR)
     assert moves.settle(NOON + HOUR) == Settled()
 
@@ -153,7 +153,7 @@ def test_what_the_operator_refuses_is_never_followed() -> None:
 
 
 def announced(feed: Feed, to: str, at: datetime) -> None:
-    """What was read at this time names another address."""
+    """Settle after a fetch at this time in which the feed announced another address."""
     Feed.objects.filter(pk=feed.pk).update(new_feed_url=to)
     FeedSchedule.objects.filter(pk=feed.pk).update(ok_at=at)
     moves.settle(at)
@@ -163,7 +163,7 @@ def test_an_announcement_is_believed_after_a_day_when_the_same_show_is_there() -
     feed = read(A, EPISODES)
     announced(feed, B, NOON)
     announced(feed, B, NOON + DAY)
-    assert at_address(B).state == "new"  # to be read before anything follows
+    assert at_address(B).state == "new"  # it has to be read before anything else happens
     target = read(B, [*EPISODES[5:], "new"], at=NOON + DAY)
     assert moves.settle(NOON + DAY + HOUR) == Settled(merged=1)
     assert at_address(A) == at_address(B) == target

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 @pytest.fixture
 def served(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> Origin:
-    """An origin that is also called old.example and new.example: a bare IP address would be a secret one."""
+    """An origin also named old.example and new.example: a bare IP address would count as a secret one."""
     monkeypatch.setattr(lookups, "resolve", lambda host: ("127.0.0.1",))
     return origin
 
 
 class Clock:
-    """Stands still until it is told otherwise."""
+    """A clock that stands still until a test sets it."""
 
     def __init__(self) -> None:
         self.now = timezone.now()
@@ -41,7 +41,7 @@ def follow(url: str, clock: Clock) -> Feed:
 
 
 def fetch_all(clock: Clock, later: timedelta = timedelta(0)) -> Settled:
-    """Fetch every feed so much later, and settle what was seen."""
+    """Fetch every feed after advancing the clock by ``later``, and settle what was observed."""
     clock.now += later
     make_due(Feed.objects.filter(merged_into=None).values_list("pk", flat=True))
     pump(clock=clock)
@@ -107,7 +107,7 @@ def test_a_show_that_announces_its_new_address_moves_after_a_day(served: Origin)
     served.on("/new", answer(show(1, 2, 3)))
     feed = follow(old, clock)
     assert feed.new_feed_url == new
-    # the server says no more than that nothing has changed
+    # from here on the server answers only 304
     assert fetch_all(clock, 23 * HOUR) == Settled()
     assert not served.asked("/new")
     assert fetch_all(clock, 2 * HOUR) == Settled()

@@ -1,4 +1,4 @@
-"""Lists of feeds, as other programs write them and as we do."""
+"""Lists of feeds, as other programs and we write them."""
 
 import re
 from datetime import UTC, datetime
@@ -124,14 +124,14 @@ def test_listparsers_documents_are_read_as_it_reads_them() -> None:
     for path in sorted(LISTPARSER.rglob("*.xml")):
         wanted = expected(path)
         ours = len(read_or_none(path).feeds)
-        # that type is nothing that we know of, and an address is one
+        # that document has an unknown outline type, but we accept any outline with an address
         if wanted is not None and ours != wanted and path.stem != "outline_type-source":
             found[path.relative_to(LISTPARSER).as_posix()] = (ours, wanted)
     assert found == {}
 
 
 def expected(path: Path) -> int | None:
-    """How many feeds the comment on top promises."""
+    """How many feeds the comment at the top of the document says there are."""
     promise = re.search(r"len\(result\['feeds'\]\) == (\d+)", path.read_text(errors="replace"))
     return int(promise[1]) if promise else None
 

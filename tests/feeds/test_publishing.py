@@ -1,4 +1,4 @@
-"""What publishers keep from the public becomes marks, and no longer when they lift it."""
+"""Feeds that publishers keep from the public are marked, and unmarked once publishers allow them again."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 
 def blocked() -> set[tuple[str, str]]:
-    """The addresses that are marked, each with who marked it."""
+    """The addresses that are marked as blocked, each with who marked it."""
     names = {UUID(feed_key_of(feed_of_url(url))): url for url in (A, B, C)}
     return {(names[mark.feed_key], mark.marked_by) for mark in marks.feed_marks() if mark.blocked}
 

@@ -1,4 +1,4 @@
-"""A pump over a real server: what is due is fetched, read, stored, and due again."""
+"""A pump with a real server: feeds that are due are fetched, read, stored, and scheduled again."""
 
 import threading
 import time
@@ -113,7 +113,7 @@ def test_validators_are_only_sent_of_what_was_read_at_this_address_by_this_reade
         pump()
         assert "if-none-match" not in origin.requests[-1].headers
         assert feed(feed_id).reader_version == 999
-    # a document that cannot be read leaves the validators of the one that could
+    # after a document that cannot be read, the validators of the last readable one are kept
     origin.on("/feed", answer(b"<html/>", etag='"2"'))
     make_due()
     pump()
@@ -207,7 +207,7 @@ def test_a_pump_runs_once_though_it_is_sent_twice(origin: Origin) -> None:
     first = threading.Thread(target=work)
     first.start()
     eventually(lambda: bool(origin.requests))
-    # however it looks for what is due: the row is claimed, and so is the pump
+    # it is not fetched again, even if the schedule says so: both the row and the pump's number are claimed
     FeedSchedule.objects.update(next_at=timezone.now())
     assert run(0, 1) is None
     first.join(60)
@@ -245,7 +245,7 @@ def test_a_killed_pumps_feeds_are_due_again_within_two_minutes_and_nothing_is_lo
     now = timezone.now()
     assert pump() == 0
     soon = FeedSchedule.objects.filter(next_at__gt=now, next_at__lte=now + timedelta(minutes=2))
-    # whatever was not written down yet, which is done once a second
+    # only results that were not yet stored are due soon; the pump stores them once a second
     left = FeedSchedule.objects.filter(fetched_at=None)
     assert set(soon.values_list("pk", flat=True)) == set(left.values_list("pk", flat=True)) != set()
     make_due()
@@ -271,7 +271,7 @@ def test_a_person_waits_for_one_feed_and_not_for_all_that_are_due(origin: Origin
     assert fetch_now(feed_id) is not None
     assert time.monotonic() - started < 2
     assert titles(feed_id) == ["Episode 1"]
-    # a host with more than it bears holds up no other
+    # a host with more due feeds than it may be asked for at once does not delay other hosts
     found = claim_due(timezone.now(), 0, 1, most=200)
     assert {each.host.name for each in found} == {"many.example"}
     make_due([feed_id])

@@ -1,4 +1,4 @@
-"""What a pump asks of a server at a time, and what servers that hang, fail or refuse cost the others."""
+"""How many requests a server gets at a time, and how servers that hang, fail or refuse affect others."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 @pytest.fixture
 def hosts(settings: Settings) -> Iterator[Origin]:
-    """An origin at every address of 127.0.0.0/8, each of them a host."""
+    """An origin at every address of 127.0.0.0/8, each of which counts as a host."""
     with Origin("0.0.0.0") as running, allowed(settings, running):
         running.otherwise(answer(show(1, 2)))
         yield running
@@ -42,7 +42,7 @@ def test_no_host_has_more_than_two_at_a_time_and_none_too_early(hosts: Origin) -
         starts[request.host].append(request.at)
     for times in starts.values():
         times.sort()
-        # two connections, each once in a tenth of a second
+        # two connections, each with one request per tenth of a second
         assert all(later - earlier > 0.085 for earlier, later in zip(times, times[2:], strict=False))
     assert hosts.connections <= 2 * 5
 
@@ -95,7 +95,7 @@ def test_hosts_that_hang_or_dribble_leave_room_for_the_good_ones(hosts: Origin) 
     hosts.on("/dribble", dribble(0.05))
     hanging = [*follow(hosts, "/hang", hosts=bad[:25]), *follow(hosts, "/dribble", hosts=bad[25:])]
     make_due()
-    hosts.otherwise(status_only(404))  # nothing to read: it is the waiting that is measured
+    hosts.otherwise(status_only(404))  # nothing to read: the test measures only waiting
     good = follow(hosts, "/feed", "/another", hosts=names(150, part=4))
     started = time.monotonic()
     limits = Limits(connect_s=1.0, total_s=1.5)

@@ -1,4 +1,4 @@
-"""What is known of feeds and episodes that apps name."""
+"""Looking up the feeds and episodes that apps name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ MP3 = "https://cdn.example/1.mp3"
 
 @contextmanager
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The statements that were run."""
+    """The list of SQL statements that were run in the block."""
     seen: list[str] = []
 
     def counted(statement: str, *args: Any) -> Any:

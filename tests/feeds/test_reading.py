@@ -1,4 +1,4 @@
-"""A document is read strictly, else as well as it can be, else by feedparser."""
+"""A document is read strictly; if that fails, leniently; and if that fails too, by feedparser."""
 
 from feeds.documents import Episode
 from feeds.read import read

@@ -1,4 +1,4 @@
-"""The hour's work on feeds: followers, what no message told, what nobody wants, hosts."""
+"""The hourly work on feeds: followers, changes that no message announced, feeds nobody follows, and hosts."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

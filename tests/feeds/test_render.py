@@ -1,4 +1,4 @@
-"""What goes out as a feed, read back by programs that know nothing of ours."""
+"""Feeds that we render, read back by independent programs."""
 
 import gzip
 from collections.abc import Callable
@@ -40,7 +40,7 @@ HOSTILE = [
     "\U0001f3a7 é",
     "<![CDATA[x]]>",
 ]
-# what XML can carry, and its readers leave as it is
+# characters that XML can represent and that its readers leave unchanged
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn", "Zs", "Zl", "Zp", "Co"]), max_size=40
 )
@@ -158,7 +158,7 @@ def test_our_own_reader_finds_in_it_what_went_in() -> None:
 
 @pytest.mark.skipif(not EXAMPLE.is_file(), reason="the namespace's example is not here")
 def test_every_tag_of_the_namespaces_example_that_goes_out_is_read_again() -> None:
-    """Also what stands in tags that stand in tags."""
+    """Nested tags are included."""
     first = all_of(EXAMPLE.read_bytes())
     again = all_of(rendered(first[0], *first[1]))
     kept = [name for name in OF_CHANNELS if name in first[0].extra]

@@ -1,4 +1,4 @@
-"""How a feed fares, in words."""
+"""The state of a feed, in words."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def facts(**changes: Any) -> Facts:
-    """Of a feed that was read an hour ago."""
+    """Facts about a feed that was read an hour ago, with ``changes``."""
     good = Facts("active", "example.org", NOW - HOUR, NOW - HOUR, NOW + HOUR, "", None, 200, None, 0, None)
     return good._replace(**changes)
 

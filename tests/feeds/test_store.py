@@ -1,4 +1,4 @@
-"""The rows of feeds: one for each show, whoever names it, at once or one after the other."""
+"""The rows of feeds: one for each show, whoever adds it, concurrently or one after the other."""
 
 import threading
 import time
@@ -97,7 +97,7 @@ def test_two_who_name_the_same_feeds_at_once_make_them_once() -> None:
 @pytest.mark.usefixtures("stores")
 def test_two_who_ask_for_the_same_feeds_at_once_wait_for_each_other_and_never_both() -> None:
     first, second = sorted(ensure([NEWS, SCIENCE], NOON).new)
-    # the row of the first lies behind that of the second now
+    # the update moves the first feed's row behind the second's in the table
     FeedSchedule.objects.filter(feed=first).update(next_at=NOON + timedelta(days=1))
 
     def ask() -> None:

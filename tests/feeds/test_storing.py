@@ -1,4 +1,4 @@
-"""What a document changes in the rows of its feed, and what it must not."""
+"""What a document changes in the rows of its feed, and what it must not change."""
 
 import threading
 from collections.abc import Callable
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 
 class Show:
-    """A feed as it is stored from one document after the other, by the clock of the test."""
+    """A feed that is stored from one document after another, at the times of the test's clock."""
 
     def __init__(self, url: str = "https://show.example/feed") -> None:
         (self.id,) = ensure([feed_of_url(url)], NOW).new
@@ -56,7 +56,7 @@ class Show:
         return self.store(*self.intake(body))
 
     def item(self, guid: str, enclosure: str) -> str | None:
-        """The title of the episode that a client's item id leads to."""
+        """The title of the episode to which a client's item id leads."""
         rows = EpisodeItem.objects.filter(item_hash=item_hash(self.id, guid, enclosure))
         return rows.values_list("episode__title", flat=True).first()
 
@@ -311,7 +311,7 @@ def test_how_late_it_was_stored_is_told_of_what_is_new_in_a_feed_that_was_known(
 
 @pytest.fixture
 def statements() -> Callable[[Callable[[], Any]], int]:
-    """Counts the statements that an act sends to the store."""
+    """A function that counts the statements that an act sends to the store."""
 
     def count(act: Callable[[], Any]) -> int:
         sent: list[str] = []

@@ -1,4 +1,4 @@
-"""Chapters and transcripts in all forms come out in one shape, and of hostile ones nothing but text."""
+"""Chapters and transcripts: all formats yield one structure, and hostile files yield nothing but text."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two hundred real feeds that a listener follows, and what he is told of them while their server changes."""
+"""A listener follows two hundred real feeds: what an app is told about them while their server changes."""
 
 import io
 from collections import Counter
@@ -35,7 +35,7 @@ HTML = b"<!doctype html><html><body>Welcome</body></html>"
 
 @pytest.fixture
 def served(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> Origin:
-    """An origin that is called old.example and new.example: of a bare IP address nothing ever moves."""
+    """An origin named old.example and new.example, because feeds at a bare IP address never move."""
     monkeypatch.setattr(lookups, "resolve", lambda host: ("127.0.0.1",))
     monkeypatch.setattr(announcing, "_put", lambda message: None)
     monkeypatch.setattr(comparison, "PAUSE_BETWEEN_LOOKS", 0)
@@ -60,14 +60,14 @@ def serve(origin: Origin) -> None:
 
 
 def fetch_all(at: datetime) -> None:
-    """Every feed is fetched once; no host is left alone meanwhile."""
+    """Fetch every feed once, and lift the pauses of hosts first."""
     execute("UPDATE system.feed_hosts SET paused_until = NULL, pauses = 0, failures = 0")
     execute("UPDATE system.feed_schedule SET next_at = %s", [at])
     pump(clock=lambda: at)
 
 
 def told(phone: Device, urls: list[str]) -> tuple[Counter[str], dict[str, Any]]:
-    """The states of some feeds, and everything of the last of them."""
+    """What an app is told: how many feeds are in each state, and everything about the last of them."""
     codes: Counter[str] = Counter()
     last: dict[str, Any] = {}
     for url in urls:

@@ -1,4 +1,4 @@
-"""What publishers write, as values; what makes no sense is left out, never an error."""
+"""Values as publishers write them; one that makes no sense is left out, and is never an error."""
 
 from datetime import UTC, datetime
 
@@ -156,17 +156,17 @@ def test_a_charset_is_believed_if_it_decodes_the_whole_body() -> None:
         (russian.encode("cp1251"), "text/xml; charset=windows-1251", russian),
         (russian.encode("koi8-r"), 'text/xml; Charset="KOI8-R"', russian),
         ((declared.format("koi8-r") + russian).encode("koi8-r"), "", declared.format("koi8-r") + russian),
-        # the header wins against the declaration, the byte order mark against both
+        # the header takes precedence over the declaration, and the byte order mark over both
         ((declared.format("utf-8") + french).encode("latin-1"), "text/xml; charset=iso-8859-1",
          declared.format("utf-8") + french),
         (b"\xef\xbb\xbf" + russian.encode(), "text/xml; charset=windows-1251", russian),
         (russian.encode("utf-16"), "text/xml; charset=utf-8", russian),
         (russian.encode("utf-16-be"), "", russian),
-        # what is valid UTF-8 is no text of single bytes, whatever is said of it
+        # valid UTF-8 is never taken for a single-byte encoding, whatever is declared
         (french.encode(), "text/xml; charset=iso-8859-1", french),
         ((declared.format("iso-8859-1") + french).encode(), "", declared.format("iso-8859-1") + french),
         (japanese.encode("shift_jis"), "text/xml; charset=Shift_JIS", japanese),
-        # a wrong claim of UTF-16 is a usual mistake
+        # declaring UTF-16 by mistake is common
         ((declared.format("utf-16") + french).encode(), "", declared.format("utf-16") + french),
         (french.encode(), "text/xml; charset=unheard-of", french),
         (french.encode(), "text/xml; charset=rot13", french),

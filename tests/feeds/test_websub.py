@@ -1,4 +1,4 @@
-"""Hubs on loopback: what they are asked, what they may say, and what a feed does then."""
+"""Hubs on loopback: what they are asked, what they may send, and what happens to a feed then."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def websub(settings: Settings) -> Client:
-    """A client of an instance that asks hubs."""
+    """An HTTP client of an instance that subscribes to hubs."""
     settings.WEBSUB = True
     settings.PUBLIC_URL = "https://balados.example"
     settings.ROOT_URLCONF = "tests.feeds.hub_addresses"
@@ -44,14 +44,14 @@ def document(origin: Origin, *, hub: str = "/hub", topic: str = "/feed") -> byte
 
 
 def follow_in_public(origin: Origin, *paths: str) -> list[int]:
-    """As if their addresses were no secret, which those of one's own network are."""
+    """Follow feeds as if their addresses were not secret, as addresses in private networks normally are."""
     found = follow(origin, *paths)
     Feed.objects.update(is_secret=False)
     return found
 
 
 def fetched_twice(origin: Origin) -> int:
-    """A feed that names the hub in its document, asked for at its hub."""
+    """A feed whose document names the hub, fetched twice, so that it may be subscribed to at the hub."""
     origin.on("/feed", answer(document(origin), etag='"1"'))
     (feed_id,) = follow_in_public(origin, "/feed")
     pump()
@@ -86,7 +86,7 @@ def test_a_hub_is_asked_after_the_second_good_fetch_and_tells_of_news(origin: Or
         "hub.callback": f"https://balados.example/websub/{row.callback}",
         "hub.lease_seconds": "864000",
     }
-    assert websub.post(hub.callback).status_code == 410  # it has not asked back yet
+    assert websub.post(hub.callback).status_code == 410  # the hub has not verified the subscription yet
     response = websub.get(hub.intent())
     assert (response.status_code, response.content) == (200, b"ch4llenge")
     assert response.headers["Content-Type"].startswith("text/plain")
@@ -95,7 +95,7 @@ def test_a_hub_is_asked_after_the_second_good_fetch_and_tells_of_news(origin: Or
     assert (push.status_code, push.content) == (204, b"")
     assert pump() == 1
     assert Feed.objects.get().title == "Show"
-    # it tells of news, so that it is asked for them less often; the interval itself stays
+    # the hub announces news, so the feed is fetched less often; its stored interval does not change
     assert due_in(feed_id) > timedelta(hours=10.7)
     assert schedule(feed_id).interval_s == 6 * 60 * 60
 
@@ -116,7 +116,7 @@ def test_what_a_forger_says_is_not_believed(origin: Origin, websub: Client) -> N
         assert websub.get(path).status_code == 404, name
     assert HubSubscription.objects.get().lease_until is None
     HubSubscription.objects.update(asked_at=timezone.now() - timedelta(hours=2))
-    assert websub.get(hub.intent()).status_code == 404  # asked, but not just now
+    assert websub.get(hub.intent()).status_code == 404  # the subscription was requested, but too long ago
     before = schedule(feed_id).next_at
     for path in (hub.callback, f"/websub/{'x' * 43}"):
         assert websub.post(path, data=b"<rss/>", content_type="text/xml").status_code == 410
@@ -139,7 +139,7 @@ def test_a_flood_of_pushes_is_a_fetch_a_minute(origin: Origin, websub: Client) -
             due.append(next_at)
             FeedSchedule.objects.update(next_at=at + DAY / 2)
     assert due == [now, now + timedelta(seconds=60), now + timedelta(seconds=120)]
-    # and the last is not forgotten
+    # and the last push is not forgotten
     assert schedule(feed_id).next_at == now + timedelta(seconds=180)
 
 
@@ -153,7 +153,7 @@ def test_a_push_during_a_fetch_is_not_forgotten(origin: Origin, websub: Client) 
         assert claimed is not None
         if start == now:
             hubs.push(callback, now + timedelta(seconds=1))
-            assert claim_one(feed_id, now + timedelta(seconds=2), at_once=True)  # by somebody else
+            assert claim_one(feed_id, now + timedelta(seconds=2), at_once=True)  # by another process
         finish([(claimed, replace(claimed.schedule, next_at=start + DAY))])
         return schedule(feed_id).next_at
 
@@ -184,7 +184,7 @@ def test_a_lease_is_renewed_at_four_fifths_of_it_under_the_same_callback(
     assert renew(now + 8.1 * DAY).accepted == 1
     assert hub.asked[0] == hub.asked[1]
     assert websub.post(hub.callback).status_code == 204
-    # what was not verified is asked again a day later, and what runs out counts no more
+    # an unverified subscription is requested again a day later, and an expired one no longer counts
     assert renew(now + 9 * DAY).asked == 0
     assert renew(now + 9.2 * DAY).asked == 1
     assert not hubs.push(hub.callback.removeprefix("/websub/"), now + 11 * DAY)

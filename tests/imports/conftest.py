@@ -1,4 +1,4 @@
-"""Bob moves here from another server, where he is called alice."""
+"""Bob moves here from another server, where his name is alice."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""An import as a worker does it, in the process of the test."""
+"""Running an import as a worker does, but in the process of the test."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -28,14 +28,14 @@ def begin(
 
 
 def go_on(row: ServerImport, clock: Callable[[], datetime] = timezone.now, **options: Any) -> Any:
-    """One turn of a worker; returns how long to wait for the next, or None."""
+    """Run one turn of a worker; return how long to wait for the next, or None."""
     claimed = ServerImport.objects.claim(row.pk, clock())
     assert claimed is not None
     return work(claimed, claimed.secret, clock, lambda events: None, **options)
 
 
 def bring(user: User, address: str, name: str = NAME, password: str = PASSWORD, **options: Any) -> Progress:
-    """A whole import; its report."""
+    """Run a whole import; return its report."""
     row = begin(user, address, name, password)
     assert go_on(row, **options) is None
     return report(row)
@@ -47,7 +47,7 @@ def report(row: ServerImport) -> Progress:
 
 
 def counts(told: Progress) -> dict[str, tuple[int, int, int]]:
-    """New, known and refused, of each kind of which there was any."""
+    """The numbers of new, known and refused entries for each kind that has any."""
     found = {kind: (of.new, of.known, of.refused) for kind, of in told.counts.items()}
     return {kind: of for kind, of in found.items() if of != (0, 0, 0)}
 

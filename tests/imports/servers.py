@@ -1,8 +1,9 @@
-"""Sync servers that listeners come from, with the habits of the real ones.
+"""Sync servers from which listeners move, with the quirks of the real ones.
 
-oPodSync: times with a Z, ``since`` inclusive by the action's own time, no settings (503), captions as names.
-mygpo: devices that must be known, ``null`` for what a play does not say. Nextcloud: no devices, times with
-``+00:00``, upper-case actions, -1 for what is absent, everything else of that server a page or 404.
+oPodSync: times end with Z, ``since`` is inclusive and compared with the action's own time, no settings (503),
+captions as names. mygpo: devices must be known, ``null`` for what a play does not state. Nextcloud: no
+devices, times end with ``+00:00``, upper-case actions, -1 for absent values; any other path is a web page or
+404.
 """
 
 import json
@@ -33,8 +34,11 @@ def play(number: int = 1, feed: int = 1, at: Any = "2025-03-01T12:00:00Z", **mor
 
 
 class SyncServer:
-    """One account, over an ``Origin``. ``asked``: the paths that were answered, without queries. What
-    ``instead`` has for a path is answered in its place, once for each entry."""
+    """A server with one account, on an ``Origin``.
+
+    ``asked`` lists the paths that were answered, without their queries. The entries of ``instead`` for a path
+    are returned in place of its real answers, each entry once.
+    """
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
@@ -69,7 +73,7 @@ class SyncServer:
         return self.answer(path, query, int(query.get("since", ["0"])[0]))
 
     def is_open(self, path: str) -> bool:
-        """Whether it answers without a password: it has nothing of its own there."""
+        """Whether a path is answered without a password, because no data of an account are there."""
         return not path.startswith(("/api/2/", "/subscriptions/"))
 
     def open_answer(self, path: str) -> Answered:
@@ -89,7 +93,7 @@ class OPodSync(SyncServer):
         if path.startswith("/subscriptions/"):
             return 200, [{"feed": url, "title": None} for urls in self.lists.values() for url in urls]
         if path.startswith("/api/2/episodes/"):
-            # those whose time is ahead of the clock come with every answer
+            # actions whose time is in the future are part of every answer
             found = self.actions if not since else [one for one in self.actions if "2099" in str(one)]
             return 200, {"timestamp": 1_800_000_000 + since % 7, "actions": found}
         if path.startswith("/api/2/favorites/"):

@@ -1,4 +1,4 @@
-"""What other servers answer, whatever it is: read, or refused as what no sync server sends."""
+"""Any answer of another server is either read, or refused as one that no sync server sends."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Everything comes over from another sync server, once."""
+"""Everything is imported from another sync server exactly once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +20,14 @@ from tests.web.serving import serving
 
 @pytest.fixture
 def instance(settings: Settings) -> Iterator[str]:
-    """Another Balados, as far as the network can tell."""
+    """Another Balados, as far as the client can tell from the network."""
     with _another(settings, get_wsgi_application()) as address:
         yield address
 
 
 @pytest.fixture
 def nextcloud(settings: Settings) -> Iterator[str]:
-    """The same without the gpodder API, as a Nextcloud has none."""
+    """The same without the gpodder API, like a Nextcloud."""
     application = get_wsgi_application()
 
     def without(environ: dict[str, Any], start: Any) -> Any:
@@ -101,7 +101,7 @@ def test_so_does_what_its_nextcloud_flavour_tells(nextcloud: str, alice: User, b
     live(alice)
     told = bring(bob, nextcloud, password=password_of(alice))
     assert (told.flavour, told.stage) == ("nextcloud", "done")
-    # plays alone
+    # only plays are imported
     assert counts(told) == {"podcasts": (3, 0, 0), "episodes": (31, 0, 0)}
     there, here = state_of(alice), state_of(bob)
     assert {key: (of.position, of.played, of.updated_at) for key, of in there.plays.items()} == {

@@ -1,4 +1,4 @@
-"""The habits of the servers that listeners come from, and their faults."""
+"""The quirks of the servers from which listeners move, and their faults."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -140,7 +140,7 @@ def test_what_is_no_action_stops_no_other(origin: Origin, bob: User) -> None:
 
 
 def test_an_episode_heard_a_hundred_times_is_not_heard_again(origin: Origin, bob: User) -> None:
-    """More than is remembered of an episode."""
+    """An episode may have more plays than are remembered for it."""
     server = OPodSync(origin)
     server.actions = [
         play(1, at=f"2025-03-01T{number // 60:02}:{number % 60:02}:00Z", position=number, device=device)
@@ -181,7 +181,7 @@ def test_what_was_done_here_later_stays(origin: Origin, bob: User) -> None:
 
 
 def answering(path: str, handler: Handler) -> Callable[[SyncServer], None]:
-    """A server that answers this path so, once."""
+    """Make a server answer this path in this way, once."""
     return lambda server: server.instead.update({path: [handler]})
 
 

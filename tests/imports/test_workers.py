@@ -1,4 +1,4 @@
-"""Workers that die, stop, or come twice; and the operator, who waits for it."""
+"""Workers that die, stop, or run twice; and an operator who waits for an import."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +25,12 @@ from tests.imports.servers import PASSWORD, Mygpo, play
 
 
 class Killed(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
 @contextmanager
 def dying(survived: int) -> Iterator[None]:
-    """So often a worker notes how far it is, and then it has recorded something and notes it no more."""
+    """Let a worker save its progress ``survived`` times, and die before it saves what it recorded next."""
     noted, keep = 0, ServerImport.keep
 
     def note(row: ServerImport, *args: Any) -> bool:
@@ -78,7 +78,7 @@ def test_wherever_a_worker_dies_another_goes_on_and_nothing_comes_or_counts_twic
     assert counts(told) == {"devices": (1, 0, 0), "podcasts": (1, 0, 0), "episodes": (39, 0, 1)}
     assert [row.number for row in told.rows] == [12]
     assert len(state_of(bob).plays) == 39
-    # two devices, one podcast with the default collection, the plays
+    # two devices, one podcast with the default collection, and the plays
     assert events_of(bob) == 2 + 2 + 39
 
 

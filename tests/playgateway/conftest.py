@@ -1,4 +1,4 @@
-"""Every test plays with a Redis and an event store that were not away a moment ago."""
+"""Every test starts as if Redis and the event store had not been unavailable recently."""
 
 from collections.abc import Iterator
 
@@ -14,10 +14,10 @@ from playgateway import promptly, tokens, window
 from playgateway.tasks import QUEUE
 from tests.playgateway.players import Player
 
-assert celery  # what is sent goes to the Redis of the tests
+assert celery  # tasks are sent to the Redis of the tests
 
 
-REDIS = configuration.REDIS_URL  # whatever a test makes of the setting
+REDIS = configuration.REDIS_URL  # the real address, whatever a test changes in the setting
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Players that know an address and nothing else, and listeners with something in their lists."""
+"""Players that know only an address, and listeners who have something in their lists."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,11 +28,11 @@ def now() -> datetime:
 
 
 class Player:
-    """A program that was given a play token of ``user``, and keeps no cookies."""
+    """A player that was given a play token of ``user`` and keeps no cookies."""
 
     def __init__(self, user: User, name: str = "Kitchen radio", **token: Any) -> None:
         self.user = user
-        # long ago, so that tests may let it expire
+        # old enough for a test to let it expire
         made = now() - timedelta(days=1)
         self.row, self.token = PlayToken.objects.issue(user, name, made, **token)
         self.client = Client(raise_request_exception=False)
@@ -55,7 +55,7 @@ def order(command: Command) -> None:
 
 
 def follow(user: User, *feeds: Feed | str) -> None:
-    """Follow feeds by their rows or their URLs, and let the read models know."""
+    """Follow feeds, given as rows or URLs, and update the read models."""
     for feed in feeds:
         name = feed_of_url(feed if isinstance(feed, str) else feed.url)
         order(Subscribe(user_id=user.pk, now=now(), feed=name))
@@ -68,7 +68,7 @@ def unfollow(user: User, feed: Feed) -> None:
 
 
 def plays_of(user_id: UUID) -> list[PlayStatus]:
-    """What the listener's stream says of his plays, whatever the read models know."""
+    """The listener's plays in the event store, whatever the read models contain."""
     return list(state_of(user_id).user.plays.values())
 
 
@@ -84,7 +84,7 @@ def titles_in(response: Response) -> list[str]:
 
 
 def enclosures_in(response: Response) -> list[str]:
-    """The addresses of the files, as paths of this server."""
+    """The enclosure URLs, as paths of this server."""
     found = [node.get("url", "") for node in channel_of(response).iter("enclosure")]
     assert all(url.startswith(settings.PLAY_URL) for url in found)
     return found

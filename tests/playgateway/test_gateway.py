@@ -1,4 +1,4 @@
-"""The way from a personal feed to the file: where it leads, and what of it is a play."""
+"""The path from a personal feed to the audio file: where it leads, and which requests count as a play."""
 
 import base64
 import json
@@ -68,7 +68,7 @@ def test_each_row_of_the_table_of_requests(radio: Player, alice: User) -> None:
     for headers, plays in rows:
         before = count_events("PlayRecorded")
         episode = EpisodeFactory.create(feed=feed)
-        # each with a token of its own: many episodes of one in a minute are a download
+        # each with its own token: many episodes of one token within a minute count as downloads
         answer = Player(alice).play(episode, **headers)
         assert (answer.status_code, answer.headers["Location"]) == (302, episode.enclosure_url), headers
         assert count_events("PlayRecorded") - before == plays, headers
@@ -416,7 +416,7 @@ def queued() -> int:
 
 
 def work_off() -> None:
-    """What a worker does with what lies in the queue."""
+    """Process the tasks in the queue, as a worker does."""
     with redis.Redis.from_url(configuration.REDIS_URL) as client:
         while message := client.rpop("plays"):
             assert isinstance(message, bytes)
@@ -521,7 +521,7 @@ def test_what_waits_in_redis_names_no_listener(
 
 
 def test_many_at_once_are_recorded_or_queued(radio: Player, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all threads are taken, nobody waits for one."""
+    """When all threads are busy, a play is queued and no request waits for a thread."""
     taken = [promptly._room.acquire(blocking=False) for _ in range(promptly.MOST_AT_ONCE)]
     assert all(taken)
     try:

@@ -1,4 +1,4 @@
-"""A listener's own lists as feeds, read by players that know an address and nothing else."""
+"""A listener's own lists as feeds, read by players that know only an address."""
 
 import time
 from datetime import timedelta
@@ -108,7 +108,7 @@ def test_its_links_play_and_are_plays_of_this_listener(radio: Player, alice: Use
     assert answer.headers["Location"] == episode.enclosure_url
     (status,) = plays_of(alice.pk)
     assert (status.feed, status.item) == (name_of(episode.feed), item_name(episode))
-    # an old copy of the feed goes on playing
+    # the addresses in an old copy of the feed still work
     unfollow(alice, episode.feed)
     episode.feed.is_secret = True
     episode.feed.save()
@@ -139,7 +139,7 @@ def test_it_tells_nothing_of_the_listener_and_is_kept_nowhere(radio: Player, ali
     source = found.find("source")
     assert source is not None
     assert (source.get("url"), source.text) == (episode.feed.url, episode.feed.title)
-    # not itunes:block of the show itself
+    # the item has no itunes:block, which only the channel has
     assert found.findtext(f"{{{ITUNES}}}block") is None
 
 
@@ -161,7 +161,7 @@ def test_bytes_and_guids_stay_and_what_is_the_same_is_304(radio: Player, alice: 
     assert first.content == again.content
     etag = first.headers["ETag"]
     assert radio.feed("subscriptions", if_none_match=etag).status_code == 304
-    # what a listener does to a list changes no date
+    # changes that a listener makes to a list do not change any date
     assert radio.feed("subscriptions", if_modified_since=first.headers["Last-Modified"]).status_code == 200
     head = radio.client.head(f"/rss/{radio.token}/subscriptions")
     assert (head.status_code, head.headers["ETag"]) == (200, etag)
@@ -324,7 +324,7 @@ def test_the_files_are_on_the_host_for_plays_where_there_is_one(
 
 
 def test_two_hundred_shows_of_many_episodes_are_read_in_time(radio: Player, alice: User) -> None:
-    """A fifth of a second here is many times what it takes; the benchmark says how long that is."""
+    """The limit of 0.2 s is many times what is needed here; the benchmark measures the actual time."""
     feeds = FeedFactory.create_batch(200)
     rows = [EpisodeFactory.build(feed=feed) for feed in feeds for _ in range(15)]
     Episode.objects.bulk_create(rows, batch_size=1_000)

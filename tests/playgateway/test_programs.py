@@ -1,4 +1,4 @@
-"""Real players play an episode through the gateway from a file on loopback, and each is one play."""
+"""Real players play an episode through the gateway from a file on loopback, and each records one play."""
 
 import os
 import re
@@ -36,7 +36,7 @@ SECONDS = 20
 
 
 def audio() -> bytes:
-    """Silence, in a form that every player knows."""
+    """A silent audio file, in a format that every player supports."""
     file = BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
@@ -50,7 +50,7 @@ FILE = audio()
 
 
 class Origin(BaseHTTPRequestHandler):
-    """A publisher's server: the file, with ranges, and a page with a player."""
+    """A publisher's server: the audio file, with range requests, and a web page with a player."""
 
     protocol_version = "HTTP/1.1"
 
@@ -82,7 +82,7 @@ class Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        return  # players hang up when they have enough
+        return  # players disconnect when they have enough
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def server(django_db_setup: None) -> Iterator[str]:
 
 
 class Listening:
-    """An episode, and its address as the personal feed of a new player gives it."""
+    """An episode, and its address in the personal feed of a new player."""
 
     def __init__(self, user: User, server: str, origin: str) -> None:
         self.episode: Episode = EpisodeFactory.create(
@@ -144,7 +144,7 @@ class Listening:
 
     def is_one_play(self) -> None:
         eventually(lambda: count_events("PlayRecorded") == self.before + 1)
-        with suppress(AssertionError):  # a second one would be there by then
+        with suppress(AssertionError):  # a second play would be recorded within this time
             eventually(lambda: count_events("PlayRecorded") > self.before + 1, 0.2)
         assert count_events("PlayRecorded") == self.before + 1
 
@@ -190,7 +190,7 @@ def test_mpv_that_seeks(listening: Listening) -> None:
 
 
 def test_gpodders_downloader(listening: Listening) -> None:
-    """Reads the feed and fetches the file as gPodder does, and goes on with a download that broke off."""
+    """Read the feed, fetch the file as gPodder does, and resume an interrupted download."""
     with requests.Session() as session:
         session.headers["User-Agent"] = "gPodder/3.11.4 (+http://gpodder.org/) Linux"
         feed = session.get(listening.feed, stream=True, timeout=20)

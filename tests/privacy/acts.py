@@ -1,4 +1,4 @@
-"""What listeners do, as events, and what the public gets to see of it."""
+"""What listeners do, as events, and what the public can see of it."""
 
 import json
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ TABLES = {
     "podcast_popularity": "*",
     "episode_popularity": "*",
 }
-# headers that differ between two runs: random, or of what is
+# headers that differ between two runs, because they are random or derived from random ids
 RANDOM = ("ETag", "X-Request-ID")
 
 
@@ -71,7 +71,7 @@ def shared(user: UUID, item: str = ITEM, feed: str = FEED, at: int = 0) -> Event
 
 
 class Act(NamedTuple):
-    """One thing that somebody did, told without saying who."""
+    """One act of a listener, without the listener."""
 
     kind: str
     feed: str
@@ -105,14 +105,14 @@ def account(name: str, number: int) -> User:
 
 
 def work() -> None:
-    """What projectors and the worker do, as far as the public notices."""
+    """Do what the projectors and the worker do, as far as it affects what is public."""
     bring_up_to_date()
     popularity.recalculate()
     bring_up_to_date()
 
 
 def perform(events: Iterable[Event], pause: int = 4) -> None:
-    """Let them happen, with the worker in between."""
+    """Record the events, and run the worker after every ``pause`` events."""
     for number, event in enumerate(events, 1):
         record(event)
         if number % pause == 0:
@@ -121,7 +121,7 @@ def perform(events: Iterable[Event], pause: int = 4) -> None:
 
 
 def seen(path: str) -> dict[str, Any]:
-    """What anybody gets for a path below /api/v1/public/."""
+    """What anybody gets from a path below /api/v1/public/."""
     answer = Client().get(f"/api/v1/public/{path}")
     assert answer.status_code == 200, answer.content
     found: dict[str, Any] = json.loads(answer.content)
@@ -129,9 +129,10 @@ def seen(path: str) -> dict[str, Any]:
 
 
 def everything_seen() -> dict[str, tuple[dict[str, str], bytes]]:
-    """Every public answer, headers and bytes; without random ids, and sorted where they gave the order.
+    """Every public answer, headers and body; without random ids, and sorted where random ids determined the
+    order.
 
-    That several feeds have an item is an answer, too.
+    An error that an item is ambiguous, because several feeds have it, also counts as an answer.
     """
     found = {}
     for path in PATHS:
@@ -146,7 +147,7 @@ def everything_seen() -> dict[str, tuple[dict[str, str], bytes]]:
 
 
 def everything_stored(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of the public tables, their random ids left out."""
+    """Every row of the public tables, without random ids."""
     return {
         table: connection.execute(
             f'SELECT {columns} FROM public.{table} kept ORDER BY kept::text COLLATE "C"'

@@ -9,5 +9,5 @@ __all__ = ["bobs", "connection", "phone", "project", "tablet"]
 
 @pytest.fixture(autouse=True)
 def _without_limits_of_addresses(settings: Settings) -> None:
-    """All tests come from one address."""
+    """Lift the limits on requests per address, because all tests use one address."""
     settings.API_FAILURES_PER_MINUTE = settings.PUBLIC_REQUESTS_PER_MINUTE = 0

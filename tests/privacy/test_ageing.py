@@ -1,4 +1,4 @@
-"""What is public beside what the listener's own state says, and what of it the worker leaves."""
+"""What is public beyond the listener's own state, and what of it the worker keeps."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ from tests.properties import examples
 pytestmark = pytest.mark.usefixtures("stores")
 PROPERTY = examples(15)
 ALICE = UUID(int=1)
-# minutes by which a device tells another time than the server's: also ahead, by what is believed
+# minutes by which a device's time differs from the server's; it may be ahead by as much as is believed
 clocks = st.integers(-6, 4)
 told = st.tuples(st.none() | clocks, st.none() | clocks).filter(lambda times: times != (None, None))
 
@@ -60,7 +60,7 @@ def test_followed_in_public_is_what_is_followed(
 users = st.sampled_from([UUID(int=number) for number in range(1, 4)])
 kinds = st.sampled_from([kind for kind in KINDS if kind != "move"])
 levels: st.SearchStrategy[Level] = st.sampled_from(["public", "anonymous", "private"])
-# what happens, by the time that the device tells
+# what happens, as a function of the time that the device claims
 happenings: st.SearchStrategy[Callable[[int], Event]] = st.one_of(
     st.builds(
         lambda kind, feed, item, user: lambda at: Act(kind, feed, item, at).by(user),
@@ -78,7 +78,7 @@ def test_what_the_worker_leaves_makes_the_same_rows(
     history: list[tuple[Callable[[int], Event], int, int]],
     data: st.DataObject,
 ) -> None:
-    """Minutes stand for days: the cutoff comes among events, some of clocks that were ahead of it."""
+    """Minutes represent days: the cutoff falls among the events, some of them from clocks ahead of it."""
     for alias in STORES:
         empty(alias)
     forget()

@@ -1,4 +1,4 @@
-"""Of a feed that its publisher or the operator blocks nothing is public, whatever its listeners' levels."""
+"""Nothing is public of a feed that its publisher or the operator blocks, whatever its listeners' levels."""
 
 from datetime import UTC, datetime
 from typing import get_args
@@ -26,12 +26,12 @@ from tests.properties import examples
 
 pytestmark = pytest.mark.usefixtures("stores")
 NEWS, OTHER, ITEM = feed(2), feed(1), item(1)
-# who shows what he does, or does so without his name
+# listeners whose acts are shown, with or without their names
 SEEN = [ALICE, BOB, XAVER, YVONNE, ZOE]
 LEVELS: list[Level] = ["public", "anonymous", "private"]
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
-# no "move": that one is always of the same feed
+# without "move", which always stays within one feed
 acts = st.builds(
     Act,
     st.sampled_from([kind for kind in KINDS if kind != "move"]),
@@ -70,7 +70,7 @@ def test_a_block_and_its_end_reach_rows_figures_and_people_at_once(
     for by in get_args(Marker):
         record(marked(NEWS, by=by))
         project()
-        # no worker came by: who reads is told what is so now
+        # the worker has not run: readers get the current state
         assert seen("timeline")["events"] == []
         assert seen("trending/podcasts") == {"podcasts": []}
         assert seen("trending/episodes") == {"episodes": []}
@@ -123,7 +123,7 @@ def test_no_level_shows_anything_of_it(
 
 
 def test_the_same_item_of_another_feed_is_shown(project: Project, connection: Connection) -> None:
-    """It is another episode, and tells nothing of the blocked one."""
+    """It is another episode, and reveals nothing about the blocked one."""
     twice = [played(ALICE, ITEM, feed=OTHER, at=1), played(ALICE, ITEM, feed=NEWS, at=2)]
     record(level("public", ALICE), *twice, marked(NEWS))
     project()
@@ -161,7 +161,7 @@ def test_a_mark_is_recorded_once_and_lifted_by_who_made_it() -> None:
 
 
 def test_a_mark_names_no_feed(connection: Connection, project: Project) -> None:
-    """It outlives its listeners, of whom an address may be the key."""
+    """A mark outlives the feed's listeners, and the address may contain the secret key of one of them."""
     marks.mark(NEWS, "publisher", AT, blocked=True)
     project()
     (event,) = log.read_all(0, 10)

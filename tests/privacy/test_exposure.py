@@ -1,4 +1,4 @@
-"""What a listener is told that others see, and would see after a change, is what the public then gets."""
+"""What listeners are told that others see, now and after a change, is what the public then gets."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -29,12 +29,12 @@ SCOPES: list[tuple[str | None, str | None]] = [
     *((one, None) for one in FEEDS),
     *product(FEEDS, ITEMS),
 ]
-# kind, feed, item, and whether the name stands there
+# kind, feed, item, and whether the username is shown
 What = tuple[str, str, str | None, bool]
 
 
 class Sight(NamedTuple):
-    """What anybody sees: the timeline, and what the listener is seen to follow."""
+    """What anybody can see: the listener's acts in the timeline, and the feeds that the listener follows."""
 
     acts: Counter[What]
     follows: set[str]
@@ -58,7 +58,7 @@ def sight(user: UUID) -> Sight:
 
 
 def told(altered: Iterable[Altered]) -> Counter[What]:
-    """What a preview says that comes, and with a minus what goes."""
+    """How many acts a preview says will appear; those that will disappear count negatively."""
     total: Counter[What] = Counter()
     for one in altered:
         what = one.kind, one.rss_source_feed, one.rss_source_item
@@ -72,7 +72,7 @@ def without_zeros(of: Counter[What]) -> dict[What, int]:
 
 
 def change(user: UUID, changes: list[Change], at: int, before: Sight) -> Sight:
-    """Look at the preview, make the changes, and compare: is it what everybody sees otherwise than before?"""
+    """Get the preview, make the changes, and check that what everybody sees changes as the preview said."""
     altered = told(exposure.preview(user, changes))
     would = exposure.followed(user, changes)
     record(*(level(one.level, user, one.feed, one.item, at) for one in changes))
@@ -88,7 +88,7 @@ def change(user: UUID, changes: list[Change], at: int, before: Sight) -> Sight:
 
 
 def test_for_each_level_and_override_the_preview_is_what_the_public_then_sees() -> None:
-    """Every level of the account, of a podcast and of an episode, and from each of them to another."""
+    """Every level of the account, of a podcast and of an episode, and every change between levels."""
     account("alice", 1)
     alice = UUID(int=1)
     record(

@@ -1,4 +1,4 @@
-"""Levels and overrides: the most specific decides, for the past as well, and everywhere at once."""
+"""Levels and overrides: the most specific one decides, also for the past, and everywhere at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations, product
@@ -28,7 +28,7 @@ ALICE, BOB, CHARLIE = (UUID(int=number) for number in range(1, 4))
 
 
 def test_item_before_feed_before_account(connection: Connection, project: Project) -> None:
-    """3 x 3 x 3, and with each of them not set."""
+    """All 3 x 3 x 3 combinations, and those in which some of the three are not set."""
     choices = list(product((None, *LEVELS), repeat=3))
     for number, (of_item, of_feed, of_account) in enumerate(choices):
         user = UUID(int=number)
@@ -70,7 +70,7 @@ def test_every_change_reaches_rows_figures_and_people_at_once(
     for number, name in enumerate(("alice", "bob", "charlie"), 1):
         account(name, number)
     on_feed, on_item = (None if scope == "account" else FEED), (ITEM if scope == "item" else None)
-    # two others, so that Alice makes the third
+    # two other listeners, so that Alice is the third
     others = [
         event
         for user in (BOB, CHARLIE)
@@ -80,7 +80,7 @@ def test_every_change_reaches_rows_figures_and_people_at_once(
     for at, to in enumerate((*way, *way)):
         record(level(to, ALICE, on_feed, on_item, at=at))
         project()
-        # no worker came by: who reads is told what is so now
+        # the worker has not run: readers get the current state
         told = seen(f"episode/{ITEM}/popularity")
         plays = [event for event in seen("timeline")["events"] if event["event_type"] == "play"]
         match to:

@@ -1,7 +1,7 @@
-"""Nothing that is public hangs on what is private, nor on who it was that is anonymous.
+"""Nothing public depends on private acts, nor on which listener an anonymous act belongs to.
 
-The same life is led twice, with and without a private listener, or with another one in an anonymous role:
-what the public is told must be the same, byte for byte, and so must the public tables; random ids aside.
+The same history is run twice, with and without a private listener, or with another listener in an anonymous
+role: the public answers and the public tables must be the same, byte for byte, apart from random ids.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,11 +35,11 @@ pytestmark = pytest.mark.usefixtures("stores")
 ALICE, BOB, XAVER, YVONNE, ZOE, PAUL = (UUID(int=number) for number in range(1, 7))
 NAMES = ("alice", "bob", "xaver", "yvonne", "zoe", "paul")
 
-# long ago, or today: the score before has the former alone
+# long ago or today: only acts of long ago count in the previous score
 TODAY = (datetime.now(UTC) - minutes(600)) // timedelta(minutes=1)
 hours = st.integers(0, 300) | st.integers(TODAY, TODAY + 300)
 acts = st.builds(Act, st.sampled_from(KINDS), st.sampled_from(FEEDS), st.sampled_from(ITEMS), hours)
-# who of the others does what: Alice and Bob are public, Yvonne and Zoe anonymous
+# the acts of other listeners: Alice and Bob are public, Yvonne and Zoe anonymous
 doings = st.lists(st.tuples(st.sampled_from([ALICE, BOB, YVONNE, ZOE]), acts), max_size=12)
 hidden = st.lists(acts, min_size=1, max_size=8)
 rarely = examples(5)
@@ -61,7 +61,7 @@ def settled() -> list[Event]:
 def interleaved(
     others: Sequence[tuple[UUID, Act]], mine: Iterable[Event], places: Sequence[int]
 ) -> list[Event]:
-    """The life of all: what I do comes in between, at these places."""
+    """The acts of all listeners, with my events inserted at these places."""
     life = [act.by(user) for user, act in others]
     for event, place in zip(mine, places, strict=False):
         life.insert(place % (len(life) + 1), event)
@@ -69,8 +69,10 @@ def interleaved(
 
 
 def lead(connection: Connection, *lives: Iterable[Event]) -> tuple[Any, Any]:
-    """A whole run on empty stores: what is said, and what is stored. The worker comes by after each part,
-    and no cache tells it again later."""
+    """Run whole histories on empty stores; return the public answers and the public tables.
+
+    The worker runs after each part, and no cached answer is used.
+    """
     for alias in STORES:
         empty(alias)
     forget()
@@ -84,7 +86,7 @@ def lead(connection: Connection, *lives: Iterable[Event]) -> tuple[Any, Any]:
     return found, everything_stored(connection)
 
 
-# both hear the same episode: what is drawn often has nobody of the public beside whoever hides
+# both hear the same episode: drawn examples often have no public listener who shares one with a hidden one
 @rarely
 @example([(ALICE, Act("play", FEEDS[0], ITEMS[0], 5))], [Act("play", FEEDS[0], ITEMS[0], 15)], [0] * 8)
 @given(doings, hidden, st.lists(st.integers(0, 20), min_size=8, max_size=8))
@@ -94,7 +96,7 @@ def test_what_is_private_or_is_so_again_changes_nothing(
     did = interleaved(others, [act.by(PAUL) for act in mine], places)
     without = lead(connection, interleaved(others, [], places))
     assert lead(connection, did) == without
-    # the same where he showed himself for a while, whether the worker came by meanwhile or not
+    # the same if the listener was public for a while, whether or not the worker ran meanwhile
     shows, hides = level("public", PAUL, at=10), level("private", PAUL, at=20)
     assert lead(connection, [*did, shows, hides]) == without
     assert lead(connection, [*did, shows], [hides]) == without
@@ -131,7 +133,7 @@ def test_nobody_can_tell_one_anonymous_listener_from_another(
 
 
 def test_the_comparison_sees_what_is_public(connection: Connection) -> None:
-    """Else it would prove nothing."""
+    """Otherwise the other tests would prove nothing."""
     act = Act("play", FEEDS[0], ITEMS[0], 7)
     nothing, alice, bob, zoe = (
         lead(connection, life) for life in ([], [act.by(ALICE)], [act.by(BOB)], [act.by(ZOE)])

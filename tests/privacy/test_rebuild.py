@@ -1,4 +1,4 @@
-"""A rebuild shows the public what it saw before, whatever was hidden, removed, kept short or counted."""
+"""A rebuild shows the public what was shown before, whatever was hidden, removed, trimmed or counted."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What the public must never see, and what it cannot put together from what it sees."""
+"""What the public must never see, and cannot infer from what it sees."""
 
 from uuid import UUID
 
@@ -56,7 +56,7 @@ def test_nothing_public_leads_to_who_does_not_want_it(
     popularity.recalculate()
     bring_up_to_date()
     text = all_there_is(connection)
-    assert "bob" in text  # else nothing was looked through
+    assert "bob" in text  # otherwise the text contains nothing to search
     alice = User.objects.get(username="alice")
     for trace in (alice.pk, alice.pk.hex, "alice", "castaway", "phone-1", phone.app.iss, "example.org.alice"):
         assert str(trace) not in text
@@ -68,7 +68,7 @@ def test_nothing_ties_the_rows_of_somebody_anonymous_together(
     connection: Connection, project: Project
 ) -> None:
     record(level("anonymous", ALICE))
-    # one after the other, as one does it; another's in between
+    # one act after another, as in real use, with another listener's acts in between
     record(level("anonymous", BOB))
     for number in range(20):
         record(played(ALICE, item(number), feed=FEED, at=number))
@@ -78,7 +78,7 @@ def test_nothing_ties_the_rows_of_somebody_anonymous_together(
     assert len(rows) == 40
     ids = [UUID(row["id"]) for row in rows]
     assert len(set(ids)) == 40
-    # random, of version 4, and the only order inside the hour
+    # UUIDs of version 4, which are random, and the only order of the acts within the hour
     assert {id_.version for id_ in ids} == {4}
     assert ids == sorted(ids, reverse=True)
     assert {row["happened_at"] for row in rows} == {"2026-05-01T12:00:00Z"}
@@ -146,7 +146,7 @@ def test_of_fewer_than_three_anonymous_listeners_there_is_no_figure(project: Pro
     nobody = seen(f"podcast/{FEED}/popularity"), seen(f"episode/{ITEM}/popularity")
     for user in (ALICE, BOB):
         does(user)
-        # and one alone, however often
+        # a single listener, however many acts
         perform([shared(ALICE, ITEM, FEED), shared(ALICE, ITEM, FEED)])
         assert seen("trending/podcasts") == {"podcasts": []}
         assert seen("trending/episodes") == {"episodes": []}
@@ -155,11 +155,11 @@ def test_of_fewer_than_three_anonymous_listeners_there_is_no_figure(project: Pro
     (podcast,) = seen("trending/podcasts")["podcasts"]
     (episode,) = seen("trending/episodes")["episodes"]
     for told in (podcast, episode):
-        # three played it; the shares are still of one alone
+        # three have played it, but only one has shared it
         assert (told["plays"], told["shares"], told["score"], told["people"]) == (3, 0, 15, [])
     does(DORA)
     assert seen(f"podcast/{FEED}/popularity")["plays"] == 4
-    # two step back
+    # two listeners become private
     record(level("private", ALICE, at=1), level("private", BOB, at=1))
     project()
     assert seen("trending/podcasts") == {"podcasts": []}

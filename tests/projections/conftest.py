@@ -1,4 +1,4 @@
-"""Histories to project, and a projector that counts: what is applied twice or not at all shows in it."""
+"""Histories to project, and a projector that counts events, so that repeated and missing ones are noticed."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ InACopy: TypeAlias = Callable[[Callable[[], object]], Copy]
 
 @pytest.fixture
 def project(stores: None) -> Project:
-    """``project()`` brings every projector to the head, in this process."""
+    """A function that lets every projector catch up to the head, in this process."""
     return bring_up_to_date
 
 
@@ -36,7 +36,7 @@ def connection(stores: None) -> Iterator[Connection]:
 
 @pytest.fixture
 def counter(connection: Connection) -> Iterator[Projector]:
-    """A projector that adds up positions per stream; unlike the real ones it does not forgive repeats."""
+    """A projector that collects positions per stream; unlike the real projectors, it is not idempotent."""
     connection.execute(f"CREATE TABLE {COUNTS} (stream bigint PRIMARY KEY, positions bigint[] NOT NULL)")
     yield counting()
     connection.execute(f"DROP TABLE {COUNTS}")
@@ -44,7 +44,7 @@ def counter(connection: Connection) -> Iterator[Projector]:
 
 @pytest.fixture
 def launch() -> Iterator[Launch]:
-    """Start a Python program; whatever still runs at the end of the test is killed."""
+    """A function that starts a Python program; programs still running at the end of the test are killed."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
@@ -61,7 +61,7 @@ def launch() -> Iterator[Launch]:
 
 @pytest.fixture
 def copy() -> Iterator[InACopy]:
-    """Work in a copy of this process; whatever still runs at the end of the test is killed."""
+    """A function that runs work in a fork of this process, which is killed at the end of the test."""
     copies: list[Copy] = []
 
     def start(work: Callable[[], object]) -> Copy:
@@ -75,7 +75,7 @@ def copy() -> Iterator[InACopy]:
 
 @pytest.fixture
 def projector(launch: Launch, tmp_path: Path) -> Callable[..., "subprocess.Popen[bytes]"]:
-    """Start the projector process as the supervisor does, and wait until it is ready."""
+    """A function that starts the projector process as the supervisor does, and waits until it is ready."""
 
     def start(**variables: str) -> "subprocess.Popen[bytes]":
         (tmp_path / "projector").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Making histories, and looking at what became of them."""
+"""Creating histories, and inspecting what was projected from them."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -83,7 +83,7 @@ def marked(feed: str = FEED, blocked: bool = True, by: Marker = "operator", at: 
 
 
 def record(*events: Event) -> int:
-    """Append events in order, each to the stream of its user; returns the last position."""
+    """Append events in order, each to the stream of its user; return the last position."""
     position = 0
     for user, run in groupby(events, key=lambda event: event.user_id):
         told, stream = list(run), dispatcher.state_of(user)
@@ -94,7 +94,7 @@ def record(*events: Event) -> int:
 
 
 def record_at(event: Event, recorded_at: datetime) -> None:
-    """An event as it would have been appended then."""
+    """Append an event as if that had happened at ``recorded_at``."""
     stream = log.stream_of(event.user_id)
     data = codec.encode(event).decode()
     with connections["events"].cursor() as cursor:
@@ -107,7 +107,7 @@ def record_at(event: Event, recorded_at: datetime) -> None:
 
 
 def record_raw(user: UUID, type_: str, schema: int = 1, data: str = "{}") -> int:
-    """An event as no version of this program would write it."""
+    """Append an event that no version of this program would write; return its position."""
     stream = log.stream_of(user)
     with connections["events"].cursor() as cursor:
         cursor.execute(
@@ -121,7 +121,7 @@ def record_raw(user: UUID, type_: str, schema: int = 1, data: str = "{}") -> int
 
 
 def dump(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """The read tables, in an order of their own; without the ids of public rows, which are drawn anew."""
+    """The rows of the read tables, sorted; without the ids of public rows, which are random."""
     public = {table: connection.execute(statement).fetchall() for table, statement in PUBLIC_TABLES.items()}
     return public | {
         table: connection.execute(f"SELECT * FROM users.{table} ORDER BY 1, 2, 3").fetchall()
@@ -148,7 +148,7 @@ def counting(
     after: Callable[[Sequence[Fact]], None] = lambda facts: None,
     name: str = "counter",
 ) -> Projector:
-    """A projector that counts plays, with something to happen before and after it wrote its rows."""
+    """A projector that counts plays, with hooks that run before and after it writes its rows."""
 
     def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
         before(facts)
@@ -164,7 +164,7 @@ def counting(
 
 
 def counted(connection: Connection) -> list[int]:
-    """Every position that was counted, in the order in which its stream counted it."""
+    """Every position that was counted; within a stream, in the order in which they were counted."""
     rows = connection.execute(f"SELECT positions FROM {COUNTS} ORDER BY stream").fetchall()
     return [position for (positions,) in rows for position in positions]
 

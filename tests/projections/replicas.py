@@ -1,4 +1,4 @@
-"""A projections store on a server of its own, and real streaming replicas of it."""
+"""A projections store on a separate server, and real streaming replicas of it."""
 
 import shutil
 import subprocess
@@ -23,12 +23,12 @@ from tests.projections.running import eventually
 
 NAME = "balados_replicated"
 POOL = {"min_size": 1, "max_size": 4, "timeout": 5.0}
-# what this run's own store is reached by
+# the settings by which a store is reached
 PLACE = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
 
 
 class Server:
-    """A PostgreSQL; ``run`` is for its operator."""
+    """A PostgreSQL server; ``run`` executes statements as its operator."""
 
     def __init__(self, home: Path, **parameters: str) -> None:
         self.home = home
@@ -51,21 +51,21 @@ class Server:
         return value
 
     def sessions(self) -> int:
-        """How many of ours read here."""
+        """The number of our sessions that read from this server."""
         return int(
             self.one("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'balados-replica-_'")
         )
 
 
 class Replica(Server):
-    """Lags by one's own will: ``held`` keeps it where it is."""
+    """A replica whose lag a test controls: ``held`` stops replay."""
 
     def __init__(self, home: Path, primary: Server, **parameters: str) -> None:
         super().__init__(home, **parameters)
         self.primary = primary
 
     def copy(self) -> None:
-        """A base backup that follows the primary once it is started."""
+        """Make a base backup that follows the primary once it is started."""
         data, account = self.home / "postgres", embedded.system_account()
         data.mkdir(mode=0o700)
         if account:
@@ -78,28 +78,28 @@ class Replica(Server):
         assert copied.returncode == 0, copied.stderr
 
     def catch_up(self) -> None:
-        """Wait until it has applied all that the primary has done."""
-        # a commit that waits for the disk, and so for all that was done before it
+        """Wait until it has replayed everything that the primary has done."""
+        # this commit waits until it is on the disk, and thus everything before it
         self.primary.run("SELECT pg_logical_emit_message(true, 'tests', '')")
         target = self.primary.one("SELECT pg_current_wal_flush_lsn()::text")
         eventually(lambda: bool(self.one("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", target)))
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nothing more is applied until the end of the block."""
+        """Stop replay until the end of the block."""
         self.catch_up()
         self.run("SELECT pg_wal_replay_pause()")
         eventually(lambda: self.one("SELECT pg_get_wal_replay_pause_state()") == "paused")
         try:
             yield
         finally:
-            # replay goes on at once, and may cancel the statement that let it
+            # replay continues at once, and may cancel the very statement that resumed it
             with suppress(psycopg.errors.SerializationFailure):
                 self.run("SELECT pg_wal_replay_resume()")
 
 
 def make_primary(home: Path) -> Server:
-    """A server with the database of a projections store, without tables."""
+    """Start a server with the database of a projections store, but without tables."""
     server = Server(home, fsync="off", autovacuum="off", wal_writer_delay="10ms")
     server.start()
     with psycopg.connect(postgres_url(home, "postgres"), autocommit=True) as connection:
@@ -113,8 +113,8 @@ def make_primary(home: Path) -> Server:
 
 
 def make_replica(home: Path, primary: Server) -> Replica:
-    """A running streaming replica of ``primary``."""
-    # whoever is in the way of what it applies is cancelled at once
+    """Start a streaming replica of ``primary``."""
+    # queries that conflict with replay are cancelled at once
     settings = {"max_standby_streaming_delay": "0", "wal_retrieve_retry_interval": "100ms"}
     replica = Replica(home, primary, fsync="off", **settings)
     replica.copy()
@@ -124,7 +124,7 @@ def make_replica(home: Path, primary: Server) -> Replica:
 
 @contextmanager
 def projections_on(primary: Server) -> Iterator[None]:
-    """The projections store of this process is on ``primary``, migrated, until the end of the block."""
+    """Use ``primary``, migrated, as the projections store of this process until the end of the block."""
     store = connections.databases["projections"]
     usual = {key: store[key] for key in PLACE}
     leave("projections")
@@ -140,7 +140,7 @@ def projections_on(primary: Server) -> Iterator[None]:
 
 @contextmanager
 def reading_from(*found: Server) -> Iterator[None]:
-    """Reads go to these replicas until the end of the block."""
+    """Read from these replicas until the end of the block."""
     configured = databases.replicas([each.url for each in found], pool=POOL)
     for alias, each in configured.items():
         connections.databases[alias] = {**connections.databases["projections"], **each}
@@ -163,10 +163,10 @@ def leave(alias: str) -> None:
 
 
 def words() -> list[str]:
-    """What a fresh look finds of each replica."""
+    """The state of each replica according to a fresh check, as a word."""
     return [each.word for each in replicas.states()]
 
 
 def becomes(*expected: str) -> None:
-    """Wait until looks find this."""
+    """Wait until checks find these states."""
     eventually(lambda: words() == list(expected))

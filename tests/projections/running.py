@@ -1,4 +1,4 @@
-"""A runner in a thread, as the process would run it."""
+"""A runner in a thread, run as the projector process would run it."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from projections.runner import Runner
 
 @contextmanager
 def running(runner: Runner) -> Iterator[Runner]:
-    """Runs until the end of the block; what the thread raises is raised there."""
+    """Run the runner in a thread until the end of the block; exceptions of the thread are raised there."""
     stop, ready = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
@@ -48,12 +48,12 @@ def run_until(runner: Runner, position: int, seconds: float = 30.0) -> None:
             if not runner.step():
                 time.sleep(0.0002)
         except psycopg.OperationalError:
-            # the server has ended the session: the test did something else for long
+            # the server has ended the session, because the test did something else for too long
             runner.disconnect()
 
 
 def eventually(check: Callable[[], bool], seconds: float = 60.0) -> float:
-    """Wait until ``check`` holds; returns the seconds that it took."""
+    """Wait until ``check`` holds; return the seconds that it took."""
     started = time.monotonic()
     while not check():
         assert time.monotonic() - started < seconds, "it did not happen"
@@ -62,7 +62,7 @@ def eventually(check: Callable[[], bool], seconds: float = 60.0) -> float:
 
 
 def end_sessions(connection: Connection, application: str) -> int:
-    """Terminate the server's side of every session of that name; returns how many there were."""
+    """Terminate the server's side of every session with this application name; return how many there were."""
     row = connection.execute(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE application_name = %s AND datname = current_database()",

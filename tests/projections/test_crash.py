@@ -1,4 +1,4 @@
-"""The process is killed, wherever it stands; each event is applied exactly once all the same."""
+"""The process is killed at any moment; nevertheless each event is applied exactly once."""
 
 import os
 import random
@@ -39,19 +39,19 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 
 def project_for_ever(projectors: list[Projector] | None = None) -> None:
-    """As the process of the projectors does."""
+    """Run the projectors for ever, as their process does."""
     Runner(projectors).run(lambda: False, lambda: None)
 
 
 def freezable() -> None:
-    """The server ends its session after half a second without a word."""
+    """Project in a session that the server ends after it was idle for half a second."""
     connect.LIVE_SESSION["idle_session_timeout"] = "500ms"
     runner.HOUSEKEEPING_EVERY = 0.1
     project_for_ever([counting()])
 
 
 def suicidal(where: str) -> None:
-    """Kills itself at its third batch: before it writes rows, between rows and commit, or right after."""
+    """Kill this process in its third batch: before it writes rows, between rows and commit, or after both."""
     batches = 0
 
     def die(at: str) -> None:
@@ -70,7 +70,7 @@ def suicidal(where: str) -> None:
 
 
 def rebuild_half() -> None:
-    """A rebuild that is killed at half of it."""
+    """Start a rebuild that kills this process halfway."""
     catch_up.AT_ONCE = 10
 
     def halfway(position: int, head: int) -> None:
@@ -114,7 +114,7 @@ def test_a_frozen_process_is_replaced_and_writes_nothing_when_it_wakes(
     run_until(heir, head)
     heir.close()
     head = record(played(ALICE, position=9))
-    # it is the one that stands by, until the heir has gone
+    # the resumed process is on standby until the heir has gone
     eventually(partial(reached, connection, head))
     assert counted(connection) == list(range(1, head + 1))
 
@@ -179,7 +179,7 @@ def test_killed_halfway_it_changes_nothing_and_starts_anew(
     assert copy(rebuild_half).wait() == -signal.SIGKILL
     assert dump(connection) == before
     assert catalogue(connection) != tables
-    # its session ends a moment later, and with it its lock
+    # the server ends its session, and thus releases its lock, a moment later
     eventually(lambda: not locked(connection, "plays__rebuild"))
     rebuild.rebuild(list(PROJECTORS.values()))
     assert dump(connection) == before

@@ -1,4 +1,4 @@
-"""An event that cannot be applied stops its own stream, for one projector, and nothing else."""
+"""An event that cannot be applied stops only its own stream, and only for one projector."""
 
 from collections.abc import Callable, Sequence
 
@@ -120,7 +120,7 @@ def test_other_projectors_apply_what_one_cannot(connection: Connection, counter:
 def test_a_row_too_large_for_its_index_is_the_events_fault(
     connection: Connection, counter: Projector
 ) -> None:
-    # an OperationalError by its class, as if the store were away
+    # its class is OperationalError, as if the store were unavailable
     def too_large(facts: Sequence[Fact]) -> None:
         try:
             connection.execute("SELECT array_fill(0, ARRAY[1000000000])")
@@ -173,12 +173,12 @@ def test_the_oldest_letter_is_what_retention_may_not_pass(connection: Connection
 
 @pytest.fixture
 def _briskly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The live loop takes projectors back at once."""
+    """Let the live loop take projectors back at once."""
     monkeypatch.setattr(runner, "HOUSEKEEPING_EVERY", 0.0)
 
 
 def a_batch_with(connection: Connection, poison: Callable[[], int], *projectors: Projector) -> int:
-    """One batch of the live loop over three streams, with Bob's poison in its middle; its head."""
+    """Run a live batch over three streams, with Bob's poison event in the middle; return its position."""
     live = Runner(projectors)
     try:
         run_until(live, log.head())
@@ -186,7 +186,7 @@ def a_batch_with(connection: Connection, poison: Callable[[], int], *projectors:
         position = poison()
         head = three_streams()
         run_until(live, head)
-        # a second time: the live loop is whole again, and what comes later of Bob's waits
+        # a second batch: the live loop has all projectors again, and later events of Bob wait
         assert live.positions().keys() == {projector.name for projector in projectors}
         run_until(live, three_streams(1))
     finally:

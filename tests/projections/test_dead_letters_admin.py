@@ -1,4 +1,4 @@
-"""Dead letters in the administration: who sees them, who tries them again, and what else is not offered."""
+"""Dead letters in the admin: who sees them, who may retry them, and which actions are not offered."""
 
 from uuid import UUID
 
@@ -39,7 +39,7 @@ def _two_streams_wait(connection: Connection, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def olivia() -> Client:
-    """The operator at her browser."""
+    """The browser of the operator, who is logged in."""
     return logged_in(OperatorFactory.create())
 
 
@@ -64,7 +64,7 @@ def test_each_is_listed_with_what_is_the_matter(olivia: Client) -> None:
 
 
 def test_a_letter_is_tried_again_with_its_stream_and_no_other(olivia: Client, connection: Connection) -> None:
-    # the second of Alice's, which waits behind the first
+    # the second of Alice's events, which waits behind the first
     assert f"2 applied by {NAME}, 2 left." in retry(olivia, 2)
     assert waiting(connection) == [3, 4]
     rows = connection.execute("SELECT user_id, position FROM users.play_statuses").fetchall()
@@ -129,7 +129,7 @@ def test_a_letter_is_left_out_after_a_question_and_what_waits_behind_it_is_appli
     done = text_of(olivia.post(PAGE, {**chosen, "confirmed": "yes"}, follow=True))
     assert f"1 applied by {NAME}, 2 left." in done
     assert waiting(connection) == [3, 4]
-    # one that only waits is no reason to leave anything out
+    # a letter that only waits behind another cannot be skipped
     olivia.post(PAGE, {**chosen, "_selected_action": [id_of(4)], "confirmed": "yes"})
     assert waiting(connection) == [3, 4]
 

@@ -127,7 +127,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
 @examples(10, shrink=True)
 @given(st.lists(st.tuples(commands, st.booleans()), max_size=20))
 def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[Command, bool]]) -> None:
-    """Live as the runner does it: both projectors in one transaction, in one go."""
+    """The live part works as the runner does: both projectors together in one transaction."""
     for alias in STORES:
         empty(alias)
     forget()
@@ -275,7 +275,7 @@ def test_the_default_collection_shows_what_is_subscribed_to(project: Project) ->
 
 
 def test_an_order_of_fifty_thousand_is_read_in_its_order(connection: Connection, project: Project) -> None:
-    """Each item's place is found once, not by walking through the order for every item."""
+    """The place of each item is looked up once, rather than by searching the order for every item."""
     many_items = [f"item{n}" for n in range(50_000)]
     everything = [playlist(ALICE, WALK), *(added(item) for item in many_items), reordered(*many_items[::-1])]
     project()

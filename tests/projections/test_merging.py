@@ -1,4 +1,4 @@
-"""The projectors merge in SQL what the domain merges in Python: every topic, in any order and any batches."""
+"""The projectors merge in SQL as the domain merges in Python: every topic, in any order and any batches."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -84,7 +84,7 @@ def folded(history: Sequence[Event]) -> list[User]:
 
 
 def stored(connection: Connection, topic: Topic) -> list[Rows]:
-    """The rows of each of its tables, in an order of their own."""
+    """The rows of each of the topic's tables, sorted."""
     found = []
     with connection.cursor(row_factory=dict_row) as cursor:
         for table in PROJECTORS[topic.name].tables:
@@ -98,13 +98,13 @@ def by_values(row: dict[str, Any]) -> str:
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """A list's order has a column of its own name; UUIDs as the domain writes them."""
+    """A row as the domain names it: the column of a list's order is renamed, and UUIDs become strings."""
     named = {"order" if name.endswith("_order") else name: value for name, value in row.items()}
     return {name: str(value) if isinstance(value, UUID) else value for name, value in named.items()}
 
 
 def expected(topic: Topic, people: list[User]) -> list[Rows]:
-    """The rows that the folded state is, by what the topic declares."""
+    """The rows that correspond to the folded state, as the topic declares them."""
     register = topic.register
     if not isinstance(register, OrderedSet):
         found = [
@@ -135,7 +135,7 @@ def row_of(register: Register[Any], key: str, one: Any, user: User) -> dict[str,
 
 
 def shown_beside(topic: Topic, user: User) -> Iterator[dict[str, Any]]:
-    """The default collection shows what is subscribed to."""
+    """The feeds that the default collection shows because they are subscribed to."""
     if topic.name == "collections":
         for feed, one in user.subscriptions.items():
             yield {
@@ -155,7 +155,7 @@ def test_a_history_with_checkpoints_ends_as_the_domain_folds_it(
     connection: Connection, topic: Topic, data: st.DataObject
 ) -> None:
     handled = PROJECTORS[topic.name].handles - {UserCheckpoint, *topic.carriers}
-    # what is identified has a GUID
+    # only items with a GUID can be identified
     named = {"rss_source_item": st.sampled_from(SPELLINGS[1:])} if EpisodeIdentified in handled else {}
     beside = [structs(event, times, user_id=users, **named) for event in sorted(handled, key=str)]
     history = data.draw(histories(st.one_of(events(topic, user_id=users), *beside)))
@@ -172,7 +172,7 @@ times: st.SearchStrategy[datetime] = st.integers(0, 3).map(lambda n: NOON - time
 def test_in_any_order_and_twice_it_ends_with_the_same(
     connection: Connection, topic: Topic, data: st.DataObject
 ) -> None:
-    """Of a list, its members: what is said of itself is read before it is written, in order."""
+    """For a list only its members are tested: the list's own events depend on its row, and thus on order."""
     register = topic.register
     whole = register.members if isinstance(register, OrderedSet) else register
     drawn = events(topic, only=whole.carriers, user_id=users)
@@ -189,7 +189,7 @@ def test_in_any_order_and_twice_it_ends_with_the_same(
 def test_a_checkpoint_takes_the_place_of_what_was_before_it(
     connection: Connection, topic: Topic, data: st.DataObject
 ) -> None:
-    """Whether it comes in a batch of its own or not; Bob's rows stay."""
+    """This holds whether or not it is in a batch of its own; Bob's rows remain."""
     drawn = events(topic, user_id=users)
     before, after = (data.draw(st.lists(drawn, max_size=5)) for _ in range(2))
     kept = folded([event for event in data.draw(st.lists(drawn, max_size=3)) if event.user_id == ALICE])[0]
@@ -202,7 +202,7 @@ def test_a_checkpoint_takes_the_place_of_what_was_before_it(
 
 
 def test_a_member_of_a_list_that_went_with_a_checkpoint_makes_no_list(connection: Connection) -> None:
-    """Nothing was said of the playlist itself since."""
+    """There has been no event about the playlist itself since the checkpoint."""
     list_id: dict[str, Any] = {"user_id": ALICE, "playlist_id": UUID(int=1)}
     item: dict[str, Any] = {"rss_source_item": "MSw=", "rss_source_feed": "Zg=="}
     before: list[Event] = [
@@ -223,7 +223,7 @@ def saved(item: str, at: int) -> EpisodeSaved:
 
 
 def test_a_checkpoint_writes_nothing_that_is_there_already(connection: Connection) -> None:
-    """Nor the same again: nearly all of the worker's checkpoints change nothing, and plays wait for them."""
+    """Most of the worker's checkpoints change nothing, and plays wait for them: so unchanged rows stay."""
     kept = {episode_key("Zg==", item): SavedEpisode("Zg==", item, minutes(1)) for item in ("MSw=", "Miw=")}
     kept[episode_key("Zg==", "NCw=")] = SavedEpisode("Zg==", "NCw=", minutes(2))
     checkpoint = UserCheckpoint(user_id=ALICE, taken_at=NOON, saved=kept)
@@ -239,7 +239,7 @@ def test_a_checkpoint_writes_nothing_that_is_there_already(connection: Connectio
 
 
 def test_a_feed_and_an_item_of_the_greatest_length_find_room(connection: Connection) -> None:
-    # incompressible, so that no index could hold them whole
+    # incompressible, so that no index could hold the values whole
     text = "".join(chr(33 + (n * n * 31 + n // 7 * 17) % 90) for n in range(5_464))
     item = b64encode(text[:4_095].encode() + b",").decode()
     project(connection, "plays", [[played(ALICE, item=item, feed=text[:2_732])]])

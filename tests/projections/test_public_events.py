@@ -1,4 +1,4 @@
-"""What of a listener's doings becomes public, how, and what takes it back."""
+"""Which acts of a listener become public, in what form, and what withdraws them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,7 +67,7 @@ def test_an_act_is_found_among_many_without_reading_them(project: Project) -> No
         worker = Worker(projector, connection)
         worker.apply(Batch(log.read_all(worker.position, 10), position))
         ((rows,),) = connection.execute(read)
-    # the one to merge into, and the one to show
+    # the row to merge into, and the row to show
     assert rows <= 5
 
 
@@ -191,7 +191,7 @@ def test_a_clock_that_is_ahead_puts_nothing_in_front(connection: Connection, pro
 def test_of_two_acts_of_a_clock_that_is_ahead_the_later_decides_whichever_arrives_first(
     connection: Connection, project: Project, one_batch: bool
 ) -> None:
-    """Both are ahead of the server, by less than is believed; that is no reason to change their order."""
+    """Both times are ahead of the server's, by less than is believed, which does not change their order."""
     ahead = int((datetime.now(UTC) - NOON) / timedelta(minutes=1))
     record(level("public"), subscribed(ALICE, at=ahead + 4))
     record(unsubscribed(BOB, at=ahead + 4), level("public", BOB))
@@ -229,7 +229,7 @@ def test_who_becomes_anonymous_gets_other_ids(connection: Connection, project: P
     before = ids(connection)
     record(played(ALICE, at=120))
     project()
-    # of the row that moved nothing tells which one it was
+    # the row that moved has a new id, so nothing shows which one it was
     assert len(set(before) & set(ids(connection))) == 1
 
 
@@ -274,7 +274,7 @@ def test_a_checkpoint_brings_the_settings_and_leaves_what_was_done(
     assert len(shown(connection)) == 2
     record(UserCheckpoint(user_id=ALICE, taken_at=NOON))
     project()
-    # no setting: the instance's default
+    # without a setting, the instance's default applies
     assert shown(connection) == []
 
 
@@ -310,7 +310,7 @@ def test_what_is_too_old_is_forgotten(connection: Connection, project: Project) 
     record(PublicHistoryTrimmed(before=minutes(3)))
     project()
     assert shown(connection) == [("play", minutes(5), ALICE)]
-    # that it was unsaved later than that is kept: an older save may still come
+    # the later unsaving is kept, because an older save may still arrive
     assert {row[1] for row in dump(connection)["activity"]} == {"play", "save"}
     record(saved(ALICE, at=3))
     project()

@@ -1,4 +1,4 @@
-"""What the views read."""
+"""The queries that the views use."""
 
 import base64
 import threading

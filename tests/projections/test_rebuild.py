@@ -1,4 +1,4 @@
-"""A rebuild gives the rows that live projecting gave, beside the live tables and without a gap."""
+"""A rebuild produces the rows that live projection produced, beside the live tables and without a gap."""
 
 import threading
 from collections.abc import Sequence
@@ -164,7 +164,7 @@ def test_a_rebuild_equals_live_and_misses_nothing_that_a_checkpoint_stands_for(
     rebuild.rebuild(EVERY)
     assert dump(connection) == before
     assert {saved(connection, name) for name in PROJECTORS} == {head}
-    # as after retention: of the events before the newest checkpoint of each stream none is left
+    # as after retention: all events before the newest checkpoint of each stream are deleted
     with connections["events"].cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("SET LOCAL balados.retention = 'on'")
@@ -173,7 +173,7 @@ def test_a_rebuild_equals_live_and_misses_nothing_that_a_checkpoint_stands_for(
             " AND checkpoint.type = 'UserCheckpoint' AND checkpoint.version > e.version"
         )
         cursor.execute("COMMIT")
-    # what the public may see is not carried by checkpoints: it ages out before (tests/privacy)
+    # checkpoints do not hold what is public, which ages out before events are deleted (tests/privacy)
     carried = [
         projector for name, projector in PROJECTORS.items() if name not in ("public_events", "popularity")
     ]
@@ -182,7 +182,7 @@ def test_a_rebuild_equals_live_and_misses_nothing_that_a_checkpoint_stands_for(
 
 
 def live(project: Project, history: History) -> int:
-    """A history from nothing, projected as it comes; the last position."""
+    """Record a history on empty stores and project it meanwhile; return the last position."""
     for alias in STORES:
         empty(alias)
     forget()

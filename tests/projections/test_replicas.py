@@ -1,4 +1,4 @@
-"""Reads from real streaming replicas: what may be old there, and what never is."""
+"""Reads from real streaming replicas: what may be stale there, and what never is."""
 
 import threading
 import time
@@ -65,7 +65,7 @@ def followers(primary: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def replica(followers: list[Replica], stores: None) -> Iterator[Replica]:
-    """The only one that is read."""
+    """The only replica that is read from."""
     bring_up_to_date()
     followers[0].catch_up()
     with reading_from(followers[0]):
@@ -91,14 +91,14 @@ def plays(device: Device, **headers: str) -> int:
 
 
 def from_replica(sleep: float = 0.0) -> bool:
-    """A read through the product's own path; whether a replica answered it."""
+    """Read as the product does; return whether a replica answered."""
     page = "SELECT pg_is_in_recovery(), pg_sleep(CASE WHEN pg_is_in_recovery() THEN %s ELSE 0 END)::text, 1"
     _, [(answered, *_)] = queries.fetch("plays", page, "1", [sleep])
     return bool(answered)
 
 
 def who_answers() -> str:
-    """Where the server that answers has its data."""
+    """The data directory of the server that answers."""
     _, [(directory, _)] = queries.fetch("plays", "SELECT current_setting('data_directory'), 1", "1", [])
     return str(directory)
 
@@ -197,7 +197,7 @@ def test_what_is_hidden_is_hidden_at_once_whatever_a_replica_still_has(
     with replica.held():
         assert [one["username"] for one in seen("timeline")["events"]] == ["bob", "alice"]
         hide(phone)
-        if hide is not erased:  # whose rows are gone before projectors run again
+        if hide is not erased:  # erasing deletes the rows without a projector
             bring_up_to_date()
         shown = everything_seen()
         assert b"alice" not in b"".join(content for _, content in shown.values())
@@ -205,7 +205,7 @@ def test_what_is_hidden_is_hidden_at_once_whatever_a_replica_still_has(
         assert replica.one("SELECT count(*) FROM public.public_events WHERE user_id = %s", phone.user_id) == 1
 
 
-# what becomes of a replica
+# how the states of a replica change
 
 
 def test_a_replica_too_far_behind_is_not_read_until_it_has_caught_up(
@@ -234,7 +234,7 @@ def test_a_stopped_replica_costs_no_error_and_hardly_any_time_and_is_read_again_
     replica.stop()
     began = time.monotonic()
     assert [plays(phone) for _ in range(10)] == [1] * 10
-    # the first of them waits for the pool, half a second
+    # the first of these reads waits half a second for the pool
     assert time.monotonic() - began < 3.0
     assert words() == ["unreachable"]
     ready = Visitor().get("/health/ready")
@@ -332,7 +332,7 @@ def test_tables_are_swapped_under_readers_of_a_replica(
     for reader in readers:
         reader.start()
     rebuilds = 0
-    while rebuilds < 3 or (len(found) <= 50 and rebuilds < 100):  # as many as the readers need to meet some
+    while rebuilds < 3 or (len(found) <= 50 and rebuilds < 100):  # enough for the readers to meet some
         rebuilds += 1
         rebuild([PROJECTORS["plays"], PROJECTORS["public_events"]])
         replica.catch_up()
@@ -353,7 +353,7 @@ def test_a_server_that_says_nothing_is_given_up(replica: Replica, monkeypatch: p
     assert not from_replica()
 
 
-# which servers are no replicas
+# servers that are not replicas
 
 
 def test_nobody_writes_or_migrates_there(replica: Replica) -> None:
@@ -373,7 +373,7 @@ def test_without_replicas_nothing_is_asked_or_started(stores: None) -> None:
     assert "replica" not in Client().get("/metrics").content.decode()
 
 
-# last: it is one no more
+# must be last, because afterwards the server is no longer a replica
 
 
 def test_a_replica_that_became_a_primary_answers_nothing_that_is_too_old(

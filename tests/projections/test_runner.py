@@ -1,4 +1,4 @@
-"""The process that runs the projectors, alone and among others."""
+"""The process that runs the projectors, alone and beside others."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
 @pytest.fixture
 def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks after its locks all the time, and sleeps soon."""
+    """Check the locks all the time, and go to sleep soon."""
     monkeypatch.setattr(runner, "HOUSEKEEPING_EVERY", 0.0)
     monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.0)
     monkeypatch.setattr(runner, "AWAKE", 0.05)
@@ -181,7 +181,7 @@ def test_it_takes_over_within_five_seconds_when_the_holders_session_ends(
         record(played(ALICE))
         eventually(lambda: reached(connection, "counter", 1))
         with running(Runner([counter])) as second:
-            # as when its machine is gone: both the lock and the work end
+            # as if its machine were gone: both the session with the lock and the one that works end
             assert end_sessions(connection, "balados-projector") == 2
             taken = eventually(lambda: bool(second.positions() or first.positions()))
             assert taken < 5
@@ -197,7 +197,7 @@ def test_a_zombie_that_lost_its_lock_writes_nothing(connection: Connection, coun
     end_sessions(connection, "balados-projector")
     record(played(ALICE, position=1))
     run_until(heir, 2)
-    # it does not know yet
+    # it does not know yet that it has lost its lock
     assert zombie.positions() == {"counter": 1}
     with pytest.raises(psycopg.OperationalError):
         zombie.step()
@@ -213,7 +213,7 @@ def test_a_cut_listen_connection_costs_no_event(connection: Connection) -> None:
         eventually(lambda: reached(connection, "plays", 1))
         eventually(partial(listening, events))
         end_sessions(events, "balados-listener")
-        # nobody hints here
+        # nobody sends a hint here
         head = record(played(ALICE, position=1))
         assert eventually(lambda: reached(connection, "plays", head)) < 2
         eventually(partial(listening, events))
@@ -282,7 +282,7 @@ def test_wiped_read_models_come_back_by_themselves(connection: Connection) -> No
         eventually(lambda: reached(connection, "plays", head))
         before = dump(connection)
         connection.execute("TRUNCATE users.subscriptions, users.play_statuses, users.projector_positions")
-        head = record(played(ALICE))  # the same once more, which changes nothing
+        head = record(played(ALICE))  # the same event again, which changes nothing
         eventually(lambda: min(saved(connection, name) for name in PROJECTORS) >= head)
     assert dump(connection) == before
 
@@ -304,7 +304,7 @@ def test_what_a_listener_follows_is_not_in_the_log(
 
 
 class Clock:
-    """The runner's time, which passes when the test says so; what is waited for is taken down."""
+    """The runner's clock, which advances when the test says so; the waits are recorded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -313,7 +313,7 @@ class Clock:
         monkeypatch.setattr(Listener, "wait", lambda _, seconds: self.waits.append(seconds))
 
     def steps(self, one: Runner, *, events_per_second: int) -> list[float]:
-        """The waits of a second in which so many events come, each in a step of its own."""
+        """The waits during a second in which this many events arrive, each in its own step."""
         self.waits.clear()
         for _ in range(events_per_second):
             self.now += 1 / events_per_second
@@ -340,6 +340,6 @@ def test_who_waits_for_an_event_does_not_wait_for_others_to_gather(monkeypatch: 
         for minute in range(3):
             position = record(played(ALICE, position=minute))
             assert queries.wait_for("plays", position, 5.0) >= position
-        # it is gathering once more, and would for all of the 20 s
+        # it gathers events again, and would do so for all of the 20 s
         monkeypatch.setattr(runner, "GATHERED", 0.0)
         log.notify(is_awaited=True)

@@ -1,6 +1,4 @@
-"""Whoever dies, freezes or hangs loses its locks, and another goes on where it was; whoever is merely
-busy keeps them.
-"""
+"""A process that dies, freezes or hangs loses its locks, and another continues; a busy one keeps them."""
 
 import dataclasses
 import os
@@ -29,7 +27,7 @@ pytestmark = [pytest.mark.topology, pytest.mark.usefixtures("stores")]
 
 
 def freeze_amid_the_second_transaction() -> None:
-    """Its statements are on their way to the server, which waits for the rest of them."""
+    """Freeze when part of a transaction's statements is sent and the server waits for the rest."""
     connect.LIVE_SESSION["idle_session_timeout"] = "500ms"
     worker.LONGEST_TRANSACTION = 0.5
     batches = 0
@@ -38,7 +36,7 @@ def freeze_amid_the_second_transaction() -> None:
         nonlocal batches
         batches += 1
         if batches == 2:
-            # as when the buffer is full: the server has the claim of the position, and holds its row
+            # as when the buffer is full: the server has received the claim of the position, and locks its row
             pgconn = live._session().pgconn
             pgconn.send_flush_request()
             pgconn.flush()
@@ -61,7 +59,7 @@ def test_one_that_is_killed_is_replaced_within_five_seconds(
     eventually(partial(everything_at, head))
     doomed.kill()
     head = record(*(played(user, position=1) for user in users))
-    # 0.1 to 1 s: the kernel closes its connections, and the heir looks once a second
+    # 0.1 to 1 s: the kernel closes the connections, and the heir checks once a second
     assert eventually(partial(everything_at, head)) < 5
     heir.send_signal(signal.SIGTERM)
     assert heir.wait(60) == 0
@@ -125,7 +123,7 @@ def test_one_that_waits_for_long_begins_again(
 def test_a_batch_that_takes_longer_than_any_should_is_applied_in_the_end(
     connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a slow disk, a checkpoint of many rows: to begin again for ever would be to stand still."""
+    """A checkpoint of many rows on a slow disk takes this long: endless retries would make no progress."""
     monkeypatch.setattr(worker, "LONGEST_TRANSACTION", 0.1)
 
     def apply(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
@@ -142,7 +140,7 @@ def test_a_batch_that_takes_longer_than_any_should_is_applied_in_the_end(
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server ends a session after half a second without a word."""
+    """Let the server end a session that has been idle for half a second."""
     monkeypatch.setitem(connect.LIVE_SESSION, "idle_session_timeout", "500ms")
     monkeypatch.setattr(runner, "HOUSEKEEPING_EVERY", 0.1)
 

@@ -1,4 +1,4 @@
-"""What is undone is undone in every read table, and for the public: shown and counted is what was before."""
+"""After an undo every read table, and the public, shows and counts what it did before."""
 
 from contextlib import suppress
 from typing import Any
@@ -74,7 +74,7 @@ def test_whatever_was_done_and_undone_every_table_shows_what_was_before(
         undo.undo(ALICE, Chosen(after=version, upto=upto), Origin(), minutes(1_000))
     project()
     assert visible(connection) == was
-    # and the undo undone
+    # and now undo the undo
     head = dispatcher.state_of(ALICE).version
     with suppress(DomainError):
         undo.undo(ALICE, Chosen(after=upto, upto=head), Origin(), minutes(1_001))

@@ -1,4 +1,4 @@
-"""Rows and position together: whatever is delivered how often, each event is applied exactly once."""
+"""Rows and position are written together: each event is applied once, however often it is delivered."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ def test_it_applies_an_event_once_however_often_it_is_delivered(
     worker = Worker(counter, connection)
     choose = random.Random(10)
     while worker.position < head:
-        # from somewhere at or before what was applied: no reader leaves a gap
+        # start anywhere up to what was applied, because no reader leaves a gap
         events = log.read_all(choose.randint(0, worker.position), choose.randint(1, 9))
         twice = [event for event in events for _ in range(2)]
         worker.apply(Batch(twice, events[-1].position))
