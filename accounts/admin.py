@@ -30,7 +30,7 @@ class Revocable(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
         return ago(row.last_used_at, timezone.now())
 
     # Django's confirmation page posts to the action of this name
-    @admin.action(permissions=["delete"], description="Revoke the chosen ones")
+    @admin.action(permissions=["delete"], description="Revoke the selected ones")
     def delete_selected(self, request: HttpRequest, chosen: Any) -> Any:
         return delete_selected(self, request, chosen)
 
@@ -44,7 +44,7 @@ class Revocable(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(AppGrant)
 class AppGrantAdmin(Revocable):
-    about = "Which apps may do what for whom. Revoking one ends it at once; its listener may let it in again."
+    about = "What each app may do, and for whom. Revoking is immediate; the listener may grant access again."
     list_display = ("name", "app_id", "user", "scope_list", "key", "at", "used")
     ordering = ("-pk",)
     list_select_related = ("user",)
@@ -66,14 +66,14 @@ class AppGrantAdmin(Revocable):
 
 @admin.register(PlayToken)
 class PlayTokenAdmin(Revocable):
-    about = "With these, players without an account here open feeds and play. Only their beginning is known."
+    about = "Players without an account here use them to open feeds and play. Only their beginning is known."
     list_display = ("name", "beginning", "user", "at", "expires", "used", "plays")
     ordering = ("-pk",)
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
     fields = ("user", "name", "beginning", "lists", "created_at", "expires_at", "last_used_at", "plays")
 
-    @admin.display(description="made")
+    @admin.display(description="created")
     def at(self, token: PlayToken) -> str:
         return moment(token.created_at)
 
@@ -88,7 +88,7 @@ class PlayTokenAdmin(Revocable):
 
 @admin.register(AppPassword)
 class AppPasswordAdmin(Revocable):
-    about = "For apps that speak gpodder’s protocol, one for each. Revoking one logs its app out at once."
+    about = "For apps that use the gpodder protocol, one for each. Revoking one logs its app out at once."
     list_display = ("called", "user", "at", "used")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
@@ -100,7 +100,7 @@ class AppPasswordAdmin(Revocable):
     def called(self, password: AppPassword) -> str:
         return password.name or "not used yet"
 
-    @admin.display(description="made")
+    @admin.display(description="created")
     def at(self, password: AppPassword) -> str:
         return moment(password.made_at)
 
@@ -114,13 +114,13 @@ class LogInAttemptAdmin(Revocable):
     """Admin page of failed log-ins. Deleting one lets its name and address try again."""
 
     heading = "Failed log-ins"
-    about = "Failed log-ins that count. Deleting one lets that name and address try again at once."
+    about = "Failed log-ins that count. Deleting one lets its name and address try again at once."
     list_display = ("at", "username", "ip_address", "failures_since_start", "user_agent")
     search_fields = ("username", "ip_address")
     ordering = ("-attempt_time",)
     fields = ("attempt_time", "username", "ip_address", "failures_since_start", "user_agent", "path_info")
 
-    @admin.display(description="last try")
+    @admin.display(description="last attempt")
     def at(self, attempt: AccessAttempt) -> str:
         return moment(attempt.attempt_time)
 

@@ -32,11 +32,13 @@ def make(home: Path) -> None:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused(f"BALADOS_HOME {home} cannot be made: {error.strerror}") from error
+        raise Refused(f"BALADOS_HOME {home} cannot be created: {error.strerror}") from error
     owner = home.stat().st_uid
     if owner != os.geteuid():
         name = pwd.getpwuid(owner).pw_name
-        raise Refused(f"BALADOS_HOME {home} belongs to {name}: run as {name}, or name another BALADOS_HOME")
+        raise Refused(
+            f"BALADOS_HOME {home} belongs to {name}: run as {name}, or set BALADOS_HOME to another directory"
+        )
 
 
 @contextlib.contextmanager
@@ -58,7 +60,7 @@ def locked(home: Path) -> Iterator[int]:
         deadline = time.monotonic() + SECONDS_TO_END
         while not _lock(shared):
             if time.monotonic() > deadline:
-                raise Refused(f"programs of a run that was killed still hold {shared.name}: end them first")
+                raise Refused(f"programs of a run that was killed still hold {shared.name}: stop them first")
             time.sleep(0.1)
         yield shared.fileno()
 

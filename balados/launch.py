@@ -66,7 +66,7 @@ def run(lock: int, *, programs: bool = True) -> None:
                 start_programs(supervisor, commands, lock)
             else:
                 remember(address=False)
-                supervisor.say("the servers are up, and nothing else: Ctrl-C stops them")
+                supervisor.say("only the servers are running: press Ctrl-C to stop them")
             supervisor.run()
         except StopRequested as request:
             supervisor.say(f"{request} received: stopping")
@@ -92,8 +92,8 @@ def refuse_other_stores() -> None:
     for name in home.URLS:
         if environment.given.get(name) != environment.remembered.get(name):
             raise Refused(
-                f"{name} is not what it was at the last start: what was written there would be missing."
-                " Unset it to go on where you were, or say STORES_MOVED=true once if you have moved the data"
+                f"{name} differs from the last start: the data written then would be missing."
+                " Unset it to continue with that data, or set STORES_MOVED=true once if you have moved it"
             )
 
 
@@ -218,7 +218,7 @@ def next_steps(url: str, links: list[str]) -> list[str]:
     return [
         f"ready at {url}",
         *(f"make yourself its administrator: {link}" for link in links),
-        f"connect an app: {url}/api/docs/ and docs/apps.md say how, `make demo` shows it",
+        f"connect an app: {url}/api/docs/ and docs/apps.md explain how, `make demo` shows it",
     ]
 
 

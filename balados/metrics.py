@@ -99,10 +99,10 @@ def feed_figures() -> list[Metric]:
         *(("all", found.feeds), ("unwanted", found.unwanted), ("unread", found.unread)),
         *(("failing", found.failing), ("due", found.due), ("paused", found.paused_feeds)),
     ]
-    overdue = "For how long the feed has been due that is due the longest; 0 where none is."
-    hosts = "Hosts that are left alone for now."
+    overdue = "Seconds that the most overdue feed has been due; 0 if none is due."
+    hosts = "Hosts that are paused for now."
     return [
-        _gauge("feeds", "Feeds that are known, and how many of them are what.", states, "state"),
+        _gauge("feeds", "Known feeds, in total and by state.", states, "state"),
         GaugeMetricFamily("balados_feeds_overdue_seconds", overdue, value=found.overdue_s),
         GaugeMetricFamily("balados_feed_hosts_paused", hosts, value=found.paused_hosts),
     ]
@@ -118,9 +118,12 @@ def lag_figures() -> list[Metric]:
     events = [(each.projector, each.events) for each in lags]
     seconds = [(each.projector, each.seconds) for each in lags]
     return [
-        _gauge("projector_lag_events", "Events that the projector has not applied.", events, "projector"),
+        _gauge("projector_lag_events", "Events that the projector has not applied yet.", events, "projector"),
         _gauge(
-            "projector_lag_seconds", "Age of the oldest of them; 0 when there is none.", seconds, "projector"
+            "projector_lag_seconds",
+            "Age of the oldest event not applied yet; 0 if none.",
+            seconds,
+            "projector",
         ),
     ]
 
@@ -136,16 +139,16 @@ def replica_figures() -> list[Metric]:
     events = [(str(each.number), each.events) for each in found]
     return [
         _gauge("replica_up", "Whether the replica answers.", up, "replica"),
-        _gauge("replica_used", "Whether reads go to it.", used, "replica"),
-        _gauge("replica_lag_seconds", "About how old it is beside the primary.", seconds, "replica"),
-        _gauge("replica_lag_events", "How many events it is behind the primary.", events, "replica"),
+        _gauge("replica_used", "Whether reads are sent to the replica.", used, "replica"),
+        _gauge("replica_lag_seconds", "Approximate lag behind the primary.", seconds, "replica"),
+        _gauge("replica_lag_events", "Events that the replica is behind the primary.", events, "replica"),
     ]
 
 
 def letter_figures() -> list[Metric]:
     letters = GaugeMetricFamily(
         "balados_dead_letters",
-        "Events set aside: failed ones, and later ones that wait behind them.",
+        "Dead letters: events that failed, and later events that wait behind them.",
         labels=["projector", "state"],
     )
     for each in lag.dead_letter_counts():
@@ -160,15 +163,15 @@ def redis_figures() -> list[Metric]:
     totals, gauges = counters.totals(), counters.gauges()
     conflicts = CounterMetricFamily(
         "balados_append_conflicts",
-        "Appends that lost to another writer of the same stream.",
+        "Appends that conflicted with another writer of the same stream.",
         value=totals.get(("append_conflicts",), 0),
     )
     names = ["method", "route", "status"]
     return [
         conflicts,
         _counter(totals, "events", "balados_events_recorded", "Events recorded.", ["type"]),
-        _counter(totals, "mails", "balados_mails", "Mails of accounts.", ["outcome"]),
-        _counter(totals, "plays", "balados_plays", "Plays by play tokens.", ["outcome"]),
+        _counter(totals, "mails", "balados_mails", "E-mails about accounts.", ["outcome"]),
+        _counter(totals, "plays", "balados_plays", "Plays through play tokens.", ["outcome"]),
         _counter(totals, "requests", "balados_requests", "Requests answered.", names),
         _durations(totals),
         *_fetches(totals, gauges),
@@ -181,13 +184,15 @@ def _live(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
     """Return the counters of the live processes."""
     simple = {
         "opened": "Live connections opened.",
-        "pushes": "Changes told to live connections.",
-        "events": "Events that concerned somebody connected.",
+        "pushes": "Changes sent to live connections.",
+        "events": "Events that concerned a connected listener.",
     }
-    text = "Live connections that are open now."
+    text = "Live connections that are currently open."
     return [
         GaugeMetricFamily("balados_live_connections", text, value=gauges.get("live_connections", 0)),
-        _counter(totals, "live_closed", "balados_live_closed", "Connections closed by the server.", ["code"]),
+        _counter(
+            totals, "live_closed", "balados_live_closed", "Live connections closed by the server.", ["code"]
+        ),
         _counter(totals, "live_commands", "balados_live_commands", "Commands sent.", ["type"]),
         *(
             CounterMetricFamily(f"balados_live_{name}", words, value=totals.get((f"live_{name}",), 0))
@@ -200,20 +205,26 @@ def _fetches(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]
     """Return the counters of the feed pumps."""
     outcome = ["outcome"]
     simple = {
-        "claimed": "Feeds claimed to be fetched.",
-        "bytes": "Bytes that came over the wire.",
-        "episodes": "Episodes written, because they are new, changed, gone or back.",
+        "claimed": "Feeds claimed for fetching.",
+        "bytes": "Bytes received over the network.",
+        "episodes": "Episodes written because they are new, changed, removed or restored.",
     }
     return [
-        _counter(totals, "feeds_fetched", "balados_feeds_fetched", "Fetches that ended.", outcome),
-        _counter(totals, "feeds_seconds", "balados_feeds_seconds", "Seconds that they took.", outcome),
+        _counter(totals, "feeds_fetched", "balados_feeds_fetched", "Finished fetches.", outcome),
+        _counter(
+            totals,
+            "feeds_seconds",
+            "balados_feeds_seconds",
+            "Total seconds that finished fetches took.",
+            outcome,
+        ),
         *(
             CounterMetricFamily(f"balados_feeds_{name}", text, value=totals.get((f"feeds_{name}",), 0))
             for name, text in simple.items()
         ),
         GaugeMetricFamily(
             "balados_feeds_bytes_in_flight",
-            "Bytes of bodies that are being received, unpacked or read.",
+            "Bytes of response bodies that are being received, decompressed or parsed.",
             value=gauges.get("feeds_bytes_in_flight", 0),
         ),
         _delays(totals),
@@ -226,7 +237,7 @@ def _delays(totals: dict[Key, float]) -> Metric:
     found = [totals.get(("feeds_delay", str(place)), 0) for place in range(len(ends))]
     family = HistogramMetricFamily(
         "balados_feeds_delay_seconds",
-        "From an episode's publishing to its storing.",
+        "Time from an episode's publication to its storage.",
         buckets=list(zip(ends, accumulate(found), strict=True)),
         sum_value=totals.get(("feeds_delay_sum",), 0),
     )
@@ -243,7 +254,7 @@ def _counter(totals: dict[Key, float], key: str, name: str, text: str, labels: l
 
 def _durations(totals: dict[Key, float]) -> Metric:
     family = HistogramMetricFamily(
-        "balados_request_seconds", "How long answers took.", labels=["method", "route"]
+        "balados_request_seconds", "Time that responses took.", labels=["method", "route"]
     )
     sums = {key[1:]: number for key, number in totals.items() if key[0] == "seconds_sum" and len(key) == 3}
     ends = [*map(str, CLASSES), "+Inf"]
@@ -263,8 +274,13 @@ def _worker(last: Run | None) -> list[Metric]:
     figures = [(name, value) for name, value in found.items() if isinstance(value, int | float)]
     return [
         _gauge("worker", "Figures of the worker's last run.", figures, "figure"),
-        _gauge("worker_timestamp_seconds", "Times that the worker's last run told.", times, "figure"),
-        _gauge("worker_step_seconds", "How long its steps took.", last.seconds.items(), "step"),
+        _gauge("worker_timestamp_seconds", "Times reported by the worker's last run.", times, "figure"),
+        _gauge(
+            "worker_step_seconds",
+            "Time that each step of the worker's last run took.",
+            last.seconds.items(),
+            "step",
+        ),
     ]
 
 

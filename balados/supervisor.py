@@ -114,7 +114,7 @@ class Supervisor:
         self._run_in_thread(program, lambda program: endings.append(self._run(program)))
         self.run_until(lambda: bool(endings), seconds)
         del self._programs[program.name]
-        if endings != ["ended with code 0"]:
+        if endings != ["exited with code 0"]:
             raise StartFailed(f"{program.name} {endings[0]}")
 
     def run_until(self, condition: Callable[[], bool], seconds: float) -> None:
@@ -131,7 +131,7 @@ class Supervisor:
                 raise StopRequested(signal.Signals(self._signal).name)
             failing = [program.name for program in self._programs.values() if program.short_lives >= 3]
             if failing and deadline < math.inf:
-                raise StartFailed(f"{failing[0]} keeps ending; see its lines above")
+                raise StartFailed(f"{failing[0]} keeps exiting; see its output above")
             if time.monotonic() > deadline:
                 raise StartFailed(f"not ready after {seconds:.0f} seconds")
 
@@ -172,7 +172,7 @@ class Supervisor:
                 return
             short_lived = time.monotonic() - started < SHORT_LIFE
             program.short_lives = program.short_lives + 1 if short_lived else 1
-            self.say(f"{program.name} {ending}; starting it again")
+            self.say(f"{program.name} {ending}; restarting it")
             program.stopping.wait(PAUSES[min(program.short_lives, len(PAUSES)) - 1])
 
     def _run(self, program: Program) -> str:
@@ -183,13 +183,13 @@ class Supervisor:
             try:
                 program.process = process = program.spawn()
             except OSError as error:  # out of memory or process slots
-                return f"does not start ({error})"
+                return f"could not be started ({error})"
         reader = Thread(target=self._print_lines, args=(program, process.stdout), daemon=True)
         reader.start()
         code = process.wait()
         kill_group(process)
         reader.join(timeout=1)
-        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"was terminated by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
 
     def _print_lines(self, program: Program, lines: IO[bytes] | None) -> None:
         for line in lines or ():

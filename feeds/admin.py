@@ -33,8 +33,8 @@ else:
 
 
 BLOCKED = (
-    "Whoever does not follow these podcasts already neither finds nor sees nor plays them any more, and"
-    " nothing that listeners do with them is public, the past included. It can be lifted again."
+    "Only those who already follow these podcasts can still find, see and play them, and nothing that"
+    " listeners do with them is public, including past activity. The block can be lifted again."
 )
 
 
@@ -72,8 +72,8 @@ class CategoryAdmin(Bounded, Admin):
 class EnrichedPodcastAdmin(Bounded, EnrichedAdmin):
     heading = "What you add to podcasts"
     about = (
-        "A slug for its address, a colour, links and a note, for everybody who sees the podcast; and what is"
-        " featured."
+        "A slug for its address, a colour, links and a note, shown to everybody who sees the podcast; and"
+        " whether it is featured."
     )
     form = EnrichedPodcastForm
     list_display = ("slug", "url", "color", "featured")
@@ -98,8 +98,8 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
     list_select_related = ("schedule__host",)
     search_fields = ("title", "author", "url")
     ordering = ("-id",)
-    about = "Every podcast that this server knows: how its feed fares, and when it is fetched next."
-    search_help_text = "By the beginning or a part of title, author or address; secret feeds are not found."
+    about = "Every podcast that this server knows: the state of its feed, and when it is fetched next."
+    search_help_text = "Search by part of the title, author or address; secret feeds are not found."
     actions = ("refetch", "block", "unblock", "merge", "unmerge")
     fields = (
         *("name", "address", "uid", "fares", "last_error", "status", "fetched_at", "ok_at", "next_at"),
@@ -137,7 +137,7 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
         state = state_of(_facts(feed), timezone.now())
         return f"{state.code}: {state.text}"
 
-    @admin.display(description="closed")
+    @admin.display(description="not public")
     def closed(self, feed: Feed) -> str:
         """Return why the podcast is not visible to everybody."""
         blocked_here: bool = feed.blocked_here  # type: ignore[attr-defined]
@@ -161,11 +161,11 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
     def fetched_at(self, feed: Feed) -> str:
         return moment(_facts(feed).fetched_at)
 
-    @admin.display(description="last good fetch")
+    @admin.display(description="last successful fetch")
     def ok_at(self, feed: Feed) -> str:
         return moment(_facts(feed).ok_at)
 
-    @admin.display(description="status of the last answer")
+    @admin.display(description="last response status")
     def status(self, feed: Feed) -> int | None:
         return _facts(feed).status
 
@@ -183,23 +183,23 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
             return "not shown"
         return ", ".join(alias.url for alias in feed.aliases.all() if alias.url != feed.url)
 
-    @admin.action(description="Fetch anew, whole", permissions=["operate"])
+    @admin.action(description="Fetch again, in full", permissions=["operate"])
     def refetch(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
         """Make the feeds due, so that the pump fetches them within seconds. Validators and body digest are
         cleared, so that everything is read again."""
         now, validators = timezone.now(), {"etag": "", "last_modified": "", "body_hash": None}
         due = FeedSchedule.objects.filter(feed__in=chosen, feed__merged_into=None)
         number = due.update(next_at=now, **validators)
-        self._tell(request, chosen, "Fetched anew", f"{number} of them are fetched within seconds.")
+        self._tell(request, chosen, "Fetched again", f"{number} of them are fetched within seconds.")
 
-    @admin.action(description="Block: nobody finds them any more", permissions=["operate"])
+    @admin.action(description="Block: hide from everybody but followers", permissions=["operate"])
     def block(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> HttpResponse | None:
         if question := ask(self, request, chosen, title="Block", text=BLOCKED, button="Block"):
             return question
         self._mark(request, chosen, blocked=True)
         return None
 
-    @admin.action(description="No longer block", permissions=["operate"])
+    @admin.action(description="Lift the block", permissions=["operate"])
     def unblock(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
         self._mark(request, chosen, blocked=False)
 
@@ -225,16 +225,16 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
             self._tell(request, chosen, "Merged", f"{other} is part of {kept} now.")
         return None
 
-    @admin.action(description="Part from what it was merged into", permissions=["operate"])
+    @admin.action(description="Undo the merge into another feed", permissions=["operate"])
     def unmerge(self, request: HttpRequest, chosen: "QuerySet[Feed]") -> None:
         for feed in chosen.order_by("id")[:MOST_CHOSEN]:
             try:
                 merges.unmerge(str(feed.uid), timezone.now())
             except NotMergeable as refused:
-                self.message_user(request, f"{feed} was not parted: {refused}.", messages.ERROR)
+                self.message_user(request, f"{feed} was not unmerged: {refused}.", messages.ERROR)
             else:
                 one = Feed.objects.filter(pk=feed.pk)
-                self._tell(request, one, "Parted", f"{feed} stands by itself again.")
+                self._tell(request, one, "Unmerged", f"{feed} is a separate feed again.")
 
     def _mark(self, request: HttpRequest, chosen: "QuerySet[Feed]", *, blocked: bool) -> None:
         """Mark the feeds under all their addresses: listeners' data stays under the one that they used."""

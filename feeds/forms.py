@@ -47,7 +47,7 @@ class LinksField(forms.CharField):
 class EnrichedPodcastForm(forms.ModelForm):  # type: ignore[type-arg]
     """Additions to a podcast. ``url`` can only be set once: it identifies the podcast that they are about."""
 
-    links = LinksField(required=False, help_text="One a line: the address, a space, what it is called.")
+    links = LinksField(required=False, help_text="One per line: the address, a space, the name of the link.")
 
     class Meta:
         model = EnrichedPodcast

@@ -23,29 +23,35 @@ INTERRUPTED: Final = 130
 
 AWAY: Final = (
     "Is the server running, and is the URL right (docs/settings.md)?"
-    " manage.py db_create makes databases that are missing."
+    " manage.py db_create creates missing databases."
 )
 # PostgreSQL's errors and what to do about them: the first that matches counts. The server's own line is shown
 # before it.
 ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
-    (WrongStore, "It is refused, and nothing was done."),
+    (WrongStore, "The store was refused, and nothing was done."),
     (
         errors.InsufficientPrivilege,
-        "The role in the URL may not do this: grant the right, or name another.",
+        "The role in the URL may not do this: grant the right to it, or use another role.",
     ),
-    (errors.InvalidCatalogName, "manage.py db_create makes the databases that are missing."),
+    (errors.InvalidCatalogName, "manage.py db_create creates missing databases."),
     (errors.UndefinedTable, "The store is not initialised: run manage.py db_init."),
     (errors.UndefinedColumn, "The store's tables are of another version: run manage.py db_migrate."),
     (errors.InvalidSchemaName, "The store is not initialised: run manage.py db_init."),
-    (errors.DependentObjectsStillExist, "Drop what is not Balados' own and depends on its tables first."),
-    (errors.DiskFull, "The server's disk is full: make room and run the command again."),
+    (
+        errors.DependentObjectsStillExist,
+        "First drop the objects that depend on Balados' tables and are not its own.",
+    ),
+    (errors.DiskFull, "The server's disk is full: free some space and run the command again."),
     (
         errors.TooManyConnections,
-        "The server has no connection left: try again, or raise max_connections.",
+        "The server has no free connection: try again, or raise max_connections.",
     ),
-    (errors.LockNotAvailable, "Other sessions hold what is needed: nothing was changed, try again later."),
-    (errors.ReadOnlySqlTransaction, "That server is read-only (a replica?): name the primary."),
-    (errors.QueryCanceled, "It took longer than it may: try again when there is less to do."),
+    (
+        errors.LockNotAvailable,
+        "Other sessions hold the locks that are needed: nothing was changed, try again later.",
+    ),
+    (errors.ReadOnlySqlTransaction, "That server is read-only (a replica?): use the primary."),
+    (errors.QueryCanceled, "It exceeded its time limit: try again when the server is less busy."),
     (psycopg.OperationalError, AWAY),
 )
 
@@ -99,7 +105,7 @@ def explain(failure: Exception) -> str | None:
         case django.db.Error() if isinstance(failure.__cause__, psycopg.Error):
             return explain(failure.__cause__)
         case psycopg.Error() if in_maintenance(failure):
-            return f"{failure.diag.message_primary}\nmanage.py maintenance status tells how to go on."
+            return f"{failure.diag.message_primary}\nmanage.py maintenance status shows how to continue."
         case psycopg.Error():
             # violated constraints have a name; an error without one is a row that fits no partition
             if isinstance(failure, errors.CheckViolation) and failure.diag.constraint_name is None:

@@ -50,7 +50,7 @@ def unmerge(name: str, now: datetime) -> tuple[str, str]:
     try:
         return url, merges.unmerge(url, now)
     except NotMergeable as refused:
-        raise OperatorError(f"Not parted: {refused}.") from refused
+        raise OperatorError(f"Not unmerged: {refused}.") from refused
 
 
 def evidence(*, undecided: bool = False, decided: bool = False) -> Iterator[FeedMove]:

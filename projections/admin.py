@@ -21,8 +21,8 @@ else:
     LetterAdmin = admin.ModelAdmin
 
 LEFT_OUT = (
-    "The read model goes on without these events, and says something else than the log until it is rebuilt"
-    " (manage.py rebuild_projections). Events that only wait behind others stay."
+    "The read model continues without these events, and differs from the log until it is rebuilt"
+    " (manage.py rebuild_projections). Events that only wait behind others are kept."
 )
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
     about = (
         "Events that a read model could not apply, and later ones of the same listener that wait behind them."
-        " After an update that mends it, try them again; until then everything else goes on."
+        " Try them again after an update that fixes the cause; everything else continues meanwhile."
     )
     list_display = ("projector", "position", "stream", "type", "reason", "attempts", "at", "last")
     list_filter = ("projector",)
@@ -69,7 +69,7 @@ class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
                 applied, left = deadletters.retry(Worker(PROJECTORS[name], connection), streams[name])
                 self._tell(request, "tried again", name, applied, left)
 
-    @admin.action(description="Leave out, and apply what waits behind", permissions=["retry"])
+    @admin.action(description="Leave out, and apply the events that wait behind", permissions=["retry"])
     def leave_out(self, request: HttpRequest, chosen: QuerySet[DeadLetter]) -> HttpResponse | None:
         """Leave out the failed letters only: those that merely wait behind one need not be left out."""
         failed = chosen.exclude(error="")

@@ -45,15 +45,15 @@ class Told(NamedTuple):
 @admin.register(StoredEvent)
 class StoredEventAdmin(ReadOnly, Bounded, EventAdmin):
     about = (
-        "What arrived, from which app and device. The podcast or episode is named only where its listener"
-        " shows it to everybody; what else an event holds is shown to nobody here."
+        "Recorded events, and which app and device they came from. The podcast or episode is named only if"
+        " its listener shows it to everybody; the other contents of an event are not shown here."
     )
     list_display = ("at", "user", "what", "subject", "app", "device", "position")
     list_display_links = ("at",)
     fields = ("position", "at", "user", "what", "subject", "app", "device", "version", "event_id")
     readonly_fields = ("at", "user", "what", "subject", "app", "device")
     search_fields = ("stream",)
-    search_help_text = "By user name or user id, whole."
+    search_help_text = "Search by the complete user name or user id."
     ordering = ("-position",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[StoredEvent]":
@@ -123,12 +123,12 @@ class StoredEventAdmin(ReadOnly, Bounded, EventAdmin):
 @admin.register(LogEntry)
 class LogEntryAdmin(ReadOnly, Bounded, EntryAdmin):
     heading = "Done by administrators"
-    about = "What administrators changed here, and when. Of an erased account nothing is left in it."
+    about = "What administrators changed here, and when. Nothing about erased accounts is left here."
     list_display = ("at", "user", "change", "object_repr", "kind")
     list_display_links = None
     list_select_related = ("user", "content_type")
     search_fields = ("user__username", "object_repr")
-    search_help_text = "By the administrator’s user name, or what was changed."
+    search_help_text = "Search by the administrator’s user name, or by what was changed."
     ordering = ("-action_time",)
 
     @admin.display(description="when")

@@ -56,13 +56,13 @@ class ChangedUserForm(UserChangeForm):  # type: ignore[type-arg]
 
 @admin.register(User)
 class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
-    about = "What they listen to is not shown here: an administrator learns of it no more than anybody else."
+    about = "What they listen to is not shown here: an administrator sees no more of it than anybody else."
     form = ChangedUserForm
     add_form = NewUserForm
     list_display = ("username", "email", "state", "seen", "joined", *COUNTED)
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username", "email")
-    search_help_text = "By a part of the user name or e-mail address, or by the whole id."
+    search_help_text = "Search by part of the user name or e-mail address, or by the complete id."
     ordering = ("username_key",)
     actions = ("switch_off", "switch_on", "hide_profile", "show_profile")
     readonly_fields = FACTS

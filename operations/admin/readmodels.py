@@ -28,7 +28,7 @@ FIGURES = ("score", "subscribers", "plays", "likes", "shares")
 @admin.register(ProjectorPosition)
 class ProjectorPositionAdmin(ReadOnly, Bounded, AnyAdmin):
     heading = "Projectors"
-    about = "Each keeps the tables of one topic up to date with the log of events."
+    about = "Each projector keeps the tables of one topic up to date with the event log."
     list_display = ("projector", "position", "behind", "seconds", "moved", "has_dead_letters")
     list_display_links = None
     ordering = ("projector",)
@@ -46,7 +46,7 @@ class ProjectorPositionAdmin(ReadOnly, Bounded, AnyAdmin):
     def seconds(self, row: Any) -> int | None:
         return round(row.lag.seconds) if row.lag else None
 
-    @admin.display(description="last moved")
+    @admin.display(description="last advanced")
     def moved(self, row: ProjectorPosition) -> str:
         at: datetime | None = row.updated_at
         return ago(at, timezone.now())
@@ -83,7 +83,7 @@ class Public(ReadOnly, Bounded, AnyAdmin):
 @admin.register(PublicEvent)
 class PublicEventAdmin(Public):
     heading = "Public events"
-    about = "What everybody may see of what listeners did. Who wants to be anonymous is not named anywhere."
+    about = "Public activity of listeners. Those who want to be anonymous are not named anywhere."
     list_display = ("at", "kind", "podcast", "episode", "listener")
     ordering = ("-happened_at", "-id")
 
@@ -106,7 +106,7 @@ class PublicEventAdmin(Public):
 @admin.register(PodcastPopularity)
 class PodcastPopularityAdmin(Public):
     heading = "Popular podcasts"
-    about = "Counted every five minutes, from what is public alone."
+    about = "Counted every five minutes, from public activity only."
     list_display = ("podcast", *FIGURES)
     ordering = ("-score", "-feed_key")
 

@@ -27,7 +27,7 @@ def test_two_feeds_are_merged_and_parted_however_they_are_named() -> None:
         f"Merged: {A} leads to {B}.\n"
     )
     assert at_address(A) == kept
-    assert run("feed_unmerge", A) == f"Parted: {A} is a feed of its own again, beside {B}.\n"
+    assert run("feed_unmerge", A) == f"Unmerged: {A} is a separate feed again, beside {B}.\n"
     assert (at_address(A), at_address(B)) == (feed, kept)
 
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_merged_or_parted_is_said_in_one_line() -> None:
         (("feed_merge", A, A), "Not merged: these are not two feeds."),
         (("feed_merge", A, SECRET), "Not merged: a secret feed is never merged with another."),
         (("feed_merge", "ftp://a.example/", A), "Not a feed: not an absolute http or https URL."),
-        (("feed_unmerge", A), "Not parted: this feed was not merged into another."),
+        (("feed_unmerge", A), "Not unmerged: this feed was not merged into another."),
         (("feed_moves", "--follow", A, C), "There is no such move to decide on"),
     ]:
         with pytest.raises(CommandError, match=reason):

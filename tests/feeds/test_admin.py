@@ -125,13 +125,13 @@ def test_a_feed_is_fetched_anew_and_whole(olivia: Client) -> None:
     assert schedule.next_at is not None
     assert schedule.next_at <= timezone.now()
     assert (schedule.etag, schedule.body_hash) == ("", None)
-    assert LogEntry.objects.get().change_message == "Fetched anew."
+    assert LogEntry.objects.get().change_message == "Fetched again."
 
 
 def test_a_feed_is_blocked_by_all_its_addresses_after_a_question_and_let_out_again(olivia: Client) -> None:
     feed, old = known_feed(URL), "https://old.example/feed"
     known_as(feed, old, "moved")
-    assert "Whoever does not follow these podcasts" in act(olivia, "block", feed, confirmed="")
+    assert "Only those who already follow these podcasts" in act(olivia, "block", feed, confirmed="")
     assert blocked(URL) == []
     assert "Blocked: 1." in act(olivia, "block", feed)
     assert blocked(URL) == blocked(old) == [True]
@@ -149,7 +149,7 @@ def test_two_feeds_are_merged_after_a_question_and_parted_again(olivia: Client) 
     assert "Other is part of Kept now." in act(olivia, "merge", kept, other, kept=kept.pk)
     other.refresh_from_db()
     assert other.merged_into_id == kept.pk
-    assert "Other stands by itself again." in act(olivia, "unmerge", other)
+    assert "Other is a separate feed again." in act(olivia, "unmerge", other)
     other.refresh_from_db()
     assert other.merged_into_id is None
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_merged_is_refused_in_words(olivia: Client) -> None:
     feed, secret = known_feed(URL), known_feed(SECRET, is_secret=True)
     assert "Choose two feeds" in act(olivia, "merge", feed)
     assert "a secret feed is never merged" in act(olivia, "merge", feed, secret, kept=feed.pk)
-    assert "was not parted: this feed was not merged" in act(olivia, "unmerge", feed)
+    assert "was not unmerged: this feed was not merged" in act(olivia, "unmerge", feed)
     marks.mark(feed_of_url(URL), "operator", timezone.now(), blocked=True)
     other = known_feed("https://example.org/2.xml")
     assert "Not merged: one of them is blocked" in act(olivia, "merge", feed, other, kept=feed.pk)

@@ -132,7 +132,7 @@ def test_it_starts_again_what_was_killed_and_leaves_the_others_alone(drive: Call
     driven = drive(KEEP_TWO)
     first, second = driven.pid("first"), driven.pid("second")
     os.kill(first, signal.SIGKILL)
-    driven.line("first was ended by SIGKILL; starting it again")
+    driven.line("first was terminated by SIGKILL; restarting it")
     assert driven.pid("first") != first
     assert lives(second)
 
@@ -144,7 +144,7 @@ def test_it_kills_the_children_of_a_program_that_was_killed(drive: Callable[[str
 """)
     child = int(driven.line("first", "child").split()[-1])
     os.kill(driven.pid("first"), signal.SIGKILL)
-    driven.line("starting it again")
+    driven.line("restarting it")
     assert gone(child)
 
 
@@ -166,7 +166,7 @@ def test_it_gives_up_on_a_program_that_keeps_ending_at_the_start(drive: Callable
         supervisor.run_until(lambda: False, 30)
 """)
     driven.line("first", "no database")
-    driven.line("StartFailed: first keeps ending")
+    driven.line("StartFailed: first keeps exiting")
     assert driven.process.wait(timeout=60) == 0
 
 
@@ -175,7 +175,7 @@ def test_it_fails_when_what_it_runs_once_fails(drive: Callable[[str], Driven]) -
         supervisor.run_once(program("once", "print('half', end=''); raise SystemExit(3)"), 30)
 """)
     driven.line("once", "half")
-    driven.line("StartFailed: once ended with code 3")
+    driven.line("StartFailed: once exited with code 3")
 
 
 def test_a_stop_that_comes_while_something_runs_once_ends_that_too(drive: Callable[[str], Driven]) -> None:

@@ -124,7 +124,7 @@ def test_a_letter_is_left_out_after_a_question_and_what_waits_behind_it_is_appli
     olivia: Client, connection: Connection
 ) -> None:
     chosen = {"action": "leave_out", "_selected_action": [id_of(1)]}
-    assert "says something else than the log" in text_of(olivia.post(PAGE, chosen))
+    assert "differs from the log" in text_of(olivia.post(PAGE, chosen))
     assert waiting(connection) == [1, 2, 3, 4]
     done = text_of(olivia.post(PAGE, {**chosen, "confirmed": "yes"}, follow=True))
     assert f"1 applied by {NAME}, 2 left." in done

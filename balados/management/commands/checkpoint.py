@@ -12,10 +12,12 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Take a checkpoint of every user with events since the last one: his whole state as one event."
+    help = (
+        "Take a checkpoint, one event with the whole state, of every user who has events since the last one."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--user", metavar="NAME", help="of this one alone")
+        parser.add_argument("--user", metavar="NAME", help="only of this user")
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = log.database_time()

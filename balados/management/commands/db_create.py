@@ -6,20 +6,21 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Create the databases and schemas of the stores, where they do not exist yet."
+    help = "Create the databases and schemas of the stores where they do not exist yet."
     details = """
-DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL say which, and where (docs/settings.md). The role in the
-URL needs the right CREATEDB, unless the databases are there; in one that it does not own, the right CREATE.
-It changes nothing that is there, and may be repeated.
+DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL name the databases and their servers (docs/settings.md). The
+role in the URL needs the privilege CREATEDB, unless the databases exist; in a database that it does not own,
+it needs the privilege CREATE. The command changes nothing that exists, and can be repeated.
 
---grant lets a role that an administrator has made do what a program needs (web, projector,
-worker) and no more: in all stores, on the tables that are there. To be run after db_init, and again after
-updates, restores and moves. --print shows the statements instead. docs/deploy.md
+--grant gives a role that an administrator has created the privileges that a program (web, projector, worker)
+needs, and no others: in all stores, on the tables that exist. Run it after db_init, and again after updates,
+restores and moves. --print shows the statements instead of running them. See docs/deploy.md.
 
-Every store of an instance has the same id. An empty events or system store is not made beside others that
-are in use, because a mistyped URL would hide what is in the right one. Where it is lost: db_reset.
+All stores of an instance have the same id. An empty events or system store is not created beside others that
+are in use, because a mistyped URL would hide the data of the right store. If a store is really lost, use
+db_reset.
 
-Exit codes: 0 everything is there; 1 it cannot be.
+Exit codes: 0 everything exists; 1 something cannot be created.
 
   manage.py db_create --grant web=balados_web --grant projector=balados_projector
 """
@@ -27,7 +28,9 @@ Exit codes: 0 everything is there; 1 it cannot be.
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--grant", action="append", default=[], type=_grant, metavar="PROGRAM=ROLE")
-        parser.add_argument("--print", action="store_true", help="with --grant: only show what would be run")
+        parser.add_argument(
+            "--print", action="store_true", help="with --grant: show the statements without running them"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["print"]:

@@ -7,12 +7,13 @@ from operations.seeds import reference
 
 
 class Command(OperatorCommand):
-    help = "Make the three stores ready for the server: what is missing of databases, tables, reference data."
+    help = "Prepare the three stores for the server: create missing databases, tables and reference data."
     details = """
-db_create, a look at whether the servers keep what they acknowledged, db_migrate, seed_up: to be run before
-the first start and after every update, beside the running server too, and as often as you like. Two at once
-do not disturb each other. The last line is the link for the first administrator, while there is none
-(setup_link). The read models need nothing else: projectors fill them from the events.
+Runs db_create, checks that the servers keep the writes that they acknowledge, and runs db_migrate and
+seed_up. Run it before the first start and after every update, also while the server runs, and as often as
+you like. Two runs at once do not disturb each other. While there is no administrator, the last line is the
+link for creating the first one (setup_link). The read models need nothing else: projectors fill them from
+the events.
 
 Exit codes: 0 ready; 1 refused or failed, with the reason.
 """

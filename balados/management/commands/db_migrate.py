@@ -20,18 +20,18 @@ class Command(OperatorCommand):
     """Migrates the stores in ``stores``, in this order, each under its lock. ``checks_durability`` says
     whether to refuse a server that would lose acknowledged writes."""
 
-    help = "Bring the three stores to their newest migrations, while the server runs."
+    help = "Apply the newest migrations to the three stores. Safe while the server runs."
     stores: tuple[str, ...] = tuple(SCHEMAS)
     checks_durability = False
     details = """
-It may run while the server does, and twice at once: the second one waits and says so. A migration that does
-not get its tables within MIGRATION_LOCK_TIMEOUT lets others pass, tries again a few times, and then gives up
-with nothing of it done. Killed, it is simply run again.
+It can run while the server does. Two can run at once: the second waits and says so. A migration that cannot
+lock its tables within MIGRATION_LOCK_TIMEOUT lets other sessions go first, is tried again a few times, and
+then fails with nothing of it applied. If the command is killed, run it again.
 
---check and --plan write nothing. --to goes to one migration, forwards or back; going back drops what the
-migrations made, says what, and asks for a phrase.
+--check and --plan write nothing. --to migrates to one migration, forwards or backwards. Going backwards drops
+what the migrations created: the command shows what that is, and asks you to type a phrase.
 
-Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) something is pending.
+Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) migrations are pending.
 
   manage.py db_migrate --check || manage.py db_migrate
   manage.py db_migrate --to projections 0002 --plan
@@ -39,10 +39,10 @@ Exit codes: 0 done, or nothing pending; 1 refused, failed, or (--check) somethin
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         only = parser.add_mutually_exclusive_group()
-        only.add_argument("--check", action="store_true", help="say what is pending; exit code 1 if anything")
-        only.add_argument("--plan", action="store_true", help="say what each pending migration would do")
+        only.add_argument("--check", action="store_true", help="list pending migrations; exit code 1 if any")
+        only.add_argument("--plan", action="store_true", help="show what each pending migration would do")
         parser.add_argument(
-            "--to", nargs=2, metavar=("APP", "MIGRATION"), default=(), help="zero is before the first"
+            "--to", nargs=2, metavar=("APP", "MIGRATION"), default=(), help="zero means before the first"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

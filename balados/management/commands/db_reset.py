@@ -12,18 +12,18 @@ from operations.stores import SCHEMAS, create, place
 
 
 class Command(OperatorCommand):
-    help = "Delete what a store holds and make it anew. It says first what goes, and asks."
+    help = "Delete the contents of a store and recreate it. Shows first what is deleted, and asks."
     details = """
-It asks for a phrase, from the terminal or piped in: DELETE for --projections and --system,
-DELETE ALL EVENTS for --events, DELETE ALL DATA for --all. There is no option that answers for you.
---system, --events and --all are refused where DEBUG is off, unless ALLOW_DESTRUCTIVE_RESET=1 is in
-the environment and the names of the databases are typed as well.
+You confirm by typing a phrase in the terminal, or piping it in: DELETE for --projections and --system,
+DELETE ALL EVENTS for --events, DELETE ALL DATA for --all. No option confirms for you. While DEBUG is off,
+--system, --events and --all are refused unless ALLOW_DESTRUCTIVE_RESET=1 is in the environment and the names
+of the databases are typed as well.
 
-Stop web, live, projector and worker processes first; with make run: stop it, and start make servers. It
-touches only Balados' own tables, never others in the same database. A killed one is repeated. What was
-reset, when, by whom and how many rows there were is written to BALADOS_HOME/resets.log and to the log.
+Stop web, live, projector and worker processes first. With make run: stop it, and start make servers. The
+command touches only Balados' own tables, never others in the same database. If it is killed, run it again.
+BALADOS_HOME/resets.log and the log record what was reset, when, by whom, and how many rows there were.
 
-Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
+Exit codes: 0 done, 1 refused or failed, 2 invalid option.
 
     manage.py db_reset --projections
     ALLOW_DESTRUCTIVE_RESET=1 manage.py db_reset --events
@@ -32,10 +32,10 @@ Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
     def add_arguments(self, parser: ArgumentParser) -> None:
         chosen = parser.add_mutually_exclusive_group(required=True)
         for what, help_ in (
-            ("projections", "the read models: rebuilt from the events"),
-            ("system", "accounts, apps, tokens, sessions; events and read models stay"),
-            ("events", "everything that listeners did, for good; the read models with it; accounts stay"),
-            ("all", "everything, for good"),
+            ("projections", "the read models, which are rebuilt from the events"),
+            ("system", "accounts, apps, tokens and sessions; events and read models are kept"),
+            ("events", "everything that listeners did, permanently, and the read models; accounts are kept"),
+            ("all", "everything, permanently"),
         ):
             chosen.add_argument(f"--{what}", dest="what", action="store_const", const=what, help=help_)
 

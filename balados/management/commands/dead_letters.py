@@ -11,11 +11,13 @@ from projections.worker import Worker
 
 
 class Command(OperatorCommand):
-    help = "List the events that projectors could not apply, or try them again (after a fix)."
+    help = "List the events that projectors could not apply, or retry them after a fix."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", choices=PROJECTORS, help="one projector; all when not given")
-        parser.add_argument("--retry", action="store_true", help="apply what waits, each stream in its order")
+        parser.add_argument("name", nargs="?", choices=PROJECTORS, help="one projector (default: all)")
+        parser.add_argument(
+            "--retry", action="store_true", help="apply the waiting events, each stream in its order"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, self.touched = options["name"], options["retry"]

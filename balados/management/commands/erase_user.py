@@ -12,11 +12,11 @@ from projections.erasure import erase_history
 
 
 class Command(OperatorCommand):
-    help = "Erase a user and everything that is known of him, for good. Repeat it where it was interrupted."
+    help = "Erase a user and all data about them, permanently. If it is interrupted, run it again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.touched = options["yes"]

@@ -2,6 +2,8 @@ from balados.management.commands import db_migrate
 
 
 class Command(db_migrate.Command):
-    help = "Make the events store ready: a server that keeps what it acknowledged, and the newest tables."
+    help = (
+        "Prepare the events store: check that its server keeps acknowledged writes, and migrate its tables."
+    )
     stores = ("events",)
     checks_durability = True

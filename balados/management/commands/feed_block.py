@@ -23,23 +23,27 @@ KEY = re.compile("[0-9a-f]{32}")
 
 
 class Command(OperatorCommand):
-    help = "Keep a feed from the public, whatever its listeners' privacy is: no list, no timeline, no figure."
+    help = (
+        "Hide a feed from the public in all lists, timelines and figures, whatever its listeners' privacy is."
+    )
     details = """
   manage.py feed_block https://example.org/feed.xml
   manage.py feed_block --lift https://example.org/feed.xml
   manage.py feed_block --list
 
-It holds for what was done before, too, at once, and at every address that the feed is known by; listeners
-have their feed as ever. Name the feed by its URL, as apps do (base64), or by the digest that --list tells
-where nobody's activity tells the URL. --lift takes back what this command did; a feed that its publisher
-blocks (itunes:block) stays blocked.
+It takes effect at once, for past activity too, and at every address by which the feed is known. Listeners
+can use the feed as before. Name the feed by its URL, by the base64 form of the URL that apps use, or by the
+digest that --list shows if no listener's activity reveals the URL. --lift removes only the block that this
+command has set; a feed that its publisher blocks (itunes:block) stays blocked.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("feed", nargs="?")
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--lift", action="store_true", help="let it be public again, as listeners want it")
-        what.add_argument("--list", action="store_true", help="tell which feeds are blocked, and by whom")
+        what.add_argument(
+            "--lift", action="store_true", help="lift the block: listeners' privacy settings apply"
+        )
+        what.add_argument("--list", action="store_true", help="list the blocked feeds, and who blocked them")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["list"] == (options["feed"] is not None):

@@ -8,18 +8,18 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Make two feeds one that are the same show: whatever the first is known by leads to the second."
+    help = "Merge two feeds of the same show: whatever identifies the first then leads to the second."
     details = """
   manage.py feed_merge https://old.example/feed.xml https://new.example/feed.xml
 
-Addresses, episodes and item ids of the first lead to the second, which is fetched from then on. Episodes that
-only the first had are found by those who played them, and listed no more. Listeners keep the address that
-they follow. manage.py feed_unmerge parts the two again. A feed is named by its URL or as apps do (base64). A
-secret feed, and one that you block, is never merged.
+Addresses, episodes and item ids of the first lead to the second, which alone is fetched from then on.
+Episodes that only the first had are no longer listed, but those who played them still find them. Listeners
+keep the address that they follow. manage.py feed_unmerge undoes the merge. Name a feed by its URL or by the
+base64 form of the URL that apps use. Secret feeds, and feeds that you block, are never merged.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("feed", help="the feed that ends")
+        parser.add_argument("feed", help="the feed that is merged into the other")
         parser.add_argument("into", help="the feed that is kept")
 
     def handle(self, *args: Any, **options: Any) -> None:

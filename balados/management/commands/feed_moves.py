@@ -8,23 +8,24 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "List the moves of feeds that wait for you, and decide on them."
+    help = "List the moves of feeds that wait for your decision, and decide on them."
     details = """
   manage.py feed_moves
   manage.py feed_moves --all
   manage.py feed_moves --follow https://a.example/feed.xml https://b.example/feed.xml
   manage.py feed_moves --refuse https://a.example/feed.xml https://b.example/feed.xml
 
-A feed that moves, and back within a week, stays where it came from and waits for you. --all lists as well
-what was seen and not decided yet, and the newest of what was: when it was last seen, what was decided, the
-reason, how often it was seen, from where and to where. What you refuse is never followed; what you follow is,
-whatever the evidence, and listeners go along within ten minutes. Name a feed by any of its addresses.
+A feed that moves, and moves back within a week, stays at its original address and waits for your decision.
+--all also lists the moves that were seen but are not decided yet, and the newest of those that are: when the
+move was last seen, the decision, the reason, how often it was seen, and the old and new address. A move that
+you refuse is never followed. A move that you accept is followed whatever the evidence, and listeners are
+moved within ten minutes. Name a feed by any of its addresses.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--all", action="store_true", help="list all evidence, also what is decided")
-        what.add_argument("--follow", nargs=2, metavar=("FEED", "TO"), help="the feed lives there now")
+        what.add_argument("--all", action="store_true", help="list all evidence, including what is decided")
+        what.add_argument("--follow", nargs=2, metavar=("FEED", "TO"), help="move the feed to this address")
         what.add_argument("--refuse", nargs=2, metavar=("FEED", "TO"), help="never follow this move")
 
     def handle(self, *args: Any, **options: Any) -> None:

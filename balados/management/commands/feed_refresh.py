@@ -11,23 +11,25 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = (
-        "Fetch a feed now, and tell how that went: what was read, or what is wrong and when it is tried next."
-    )
+    help = "Fetch a feed now and report the result: what was read, or what failed and when it is tried again."
     details = """
   manage.py feed_refresh https://example.org/feed.xml
   manage.py feed_refresh --whole https://example.org/feed.xml
 
-A feed that nobody follows becomes known by it, and is kept fresh for 30 days. Its host's pauses hold: where
-it asked us to wait, or does not answer, nothing is asked of it. --whole reads the document again though it
-may not have changed. It takes up to 20 seconds, and the time to read it.
+A feed that nobody follows becomes known through this command, and is kept fresh for 30 days. A paused host is
+left alone: if it asked us to wait, or does not answer, nothing is requested from it. --whole reads the
+document again even if it has not changed. The command takes up to 20 seconds, plus the time to read the
+document.
 
-Exit codes: 0 it was read, or is as it was; 1 it could not be, or its host is left alone; 2 a wrong option.
+Exit codes: 0 the feed was read, or is unchanged; 1 it could not be read, or its host is paused; 2 invalid
+option.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("feed", help="its URL")
-        parser.add_argument("--whole", action="store_true", help="read it again even where it is unchanged")
+        parser.add_argument(
+            "--whole", action="store_true", help="read the document even if it has not changed"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = feeds.name_of(options["feed"])

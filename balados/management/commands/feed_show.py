@@ -8,13 +8,13 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Tell what is known of a feed: how it fares, when it is fetched next, its addresses and episodes."
+    help = "Show what is known of a feed: its state, when it is fetched next, its addresses and episodes."
     touched = False
     details = """
   manage.py feed_show https://example.org/feed.xml
 
-Name the feed by any address that it has or had, or as apps do (base64). Nothing is fetched: feed_refresh does
-that.
+Name the feed by any address that it has or had, or by the base64 form of one that apps use. Nothing is
+fetched: use feed_refresh for that.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -9,18 +9,18 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Tell how the feeds fare: how many are due, what fails and why, which hosts are left alone."
+    help = "Show the state of all feeds: how many are due, what fails and why, and which hosts are paused."
     touched = False
     details = """
   manage.py feed_status
   manage.py feed_status --json | jq .overdue_s
 
---json prints one object; its names are described in docs/operations.md. It costs the same whatever the feeds
-hold. manage.py feed_show URL tells of one.
+--json prints one object; its keys are described in docs/operations.md. The cost does not depend on the
+contents of the feeds. manage.py feed_show URL shows a single feed.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one object, for programs")
+        parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()

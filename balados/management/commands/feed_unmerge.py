@@ -8,12 +8,13 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Part a feed from the one that it was merged into, by you or by itself, as both were before."
+    help = "Undo the merge of a feed into another, by you or automatic: both become what they were before."
     details = """
   manage.py feed_unmerge https://old.example/feed.xml
 
-Name the feed by the URL that it had when it was merged, or as apps do (base64). The two are not made one
-again by themselves. Where the other was merged into a third since, undo that first.
+Name the feed by the URL that it had when it was merged, or by the base64 form of it that apps use. The two
+are not merged again automatically. If the other feed has since been merged into a third, undo that merge
+first.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -21,4 +22,4 @@ again by themselves. Where the other was merged into a third since, undo that fi
 
     def handle(self, *args: Any, **options: Any) -> None:
         url, kept = identity.unmerge(options["feed"], timezone.now())
-        self.stdout.write(f"Parted: {url} is a feed of its own again, beside {kept}.")
+        self.stdout.write(f"Unmerged: {url} is a separate feed again, beside {kept}.")

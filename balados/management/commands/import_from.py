@@ -14,7 +14,7 @@ VARIABLE: Final = "IMPORT_PASSWORD"
 
 class Command(OperatorCommand):
     help = (
-        "Bring along what a listener has on another sync server: gpodder.net, oPodSync, another Balados, or a"
+        "Import a listener's data from another sync server: gpodder.net, oPodSync, another Balados, or a"
         " Nextcloud with GPodder Sync."
     )
     details = f"""
@@ -22,20 +22,21 @@ class Command(OperatorCommand):
   {VARIABLE}=… manage.py import_from https://cloud.example.org --user alice --for alice
   manage.py import_from example.org/sync --user alice --for alice < file-with-the-password
 
---user is the name there, --for the account here. The password for the other server is asked for, or comes
-from the environment variable {VARIABLE} or from standard input, and is kept nowhere: other programs of the
-machine could read an argument. Podcasts, listening history, devices, settings and saved episodes come over;
-nothing changes there. What is here already stays, so it may be run again at any time.
+--user is the account on the other server, --for the account here. The password for the other server is asked
+for, or read from the environment variable {VARIABLE} or from standard input, and is not stored. It is not an
+argument, because other programs of the machine could read it. Podcasts, listening history, devices, settings
+and saved episodes are imported; nothing changes on the other server. What already exists here is kept, so the
+command can be repeated at any time.
 
-The server is asked as feeds are: private addresses and unusual ports are opened by FEED_ALLOW_NETWORKS and
-FEED_PORTS (docs/settings.md).
+Requests to the other server are restricted as those to feeds are: FEED_ALLOW_NETWORKS allows private
+addresses, and FEED_PORTS unusual ports (docs/settings.md).
 
-Exit codes: 0 everything is here; 1 it is not, with the reason; 2 a wrong option.
+Exit codes: 0 everything is here; 1 it is not, with the reason; 2 invalid option.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("address", metavar="ADDRESS", help="of the other server")
-        parser.add_argument("--user", metavar="NAME", required=True, help="the account there")
+        parser.add_argument("address", metavar="ADDRESS", help="address of the other server")
+        parser.add_argument("--user", metavar="NAME", required=True, help="the account on the other server")
         parser.add_argument(
             "--for", metavar="USERNAME", required=True, dest="username", help="the account here"
         )

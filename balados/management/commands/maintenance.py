@@ -21,23 +21,25 @@ WAYS = {
 
 
 class Command(OperatorCommand):
-    help = "Close a store to writes, open it again, or tell which are closed. Reads go on meanwhile."
+    help = (
+        "Close a store to writes, open it again, or show which stores are closed. Reads continue meanwhile."
+    )
     details = """
 While a store is closed, requests that write to it get 503 "maintenance" with Retry-After, projectors and
-workers wait, and every other command is refused by it. It is the database that refuses: every process, until
+workers wait, and every other command is refused. The database itself enforces this, for every process, until
 somebody opens the store.
 
   manage.py maintenance status
   manage.py maintenance on --store events
   manage.py maintenance off --store events
 
-"off" asks for REOPEN where a store was closed because it moved: what is written to the old place then is
-in no other. Exit codes: 0 done, 1 refused or failed, 2 a wrong option.
+"off" asks for REOPEN if a store was closed because it moved: what is written to the old place then exists
+nowhere else. Exit codes: 0 done, 1 refused or failed, 2 invalid option.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("what", choices=("on", "off", "status"))
-        parser.add_argument("--store", choices=SCHEMAS, help="one store; all of them when not given")
+        parser.add_argument("--store", choices=SCHEMAS, help="one store (default: all)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.touched = options["what"] == "on"

@@ -16,12 +16,12 @@ FAILS = "DO $$ BEGIN RAISE EXCEPTION '{direction} of {app} {name} is not filled 
 
 
 class Command(OperatorCommand, makemigrations.Command):
-    help = "Write a new migration for a store, with both directions. For those who change the program."
+    help = "Write a new migration for a store, with both directions. For developers."
     details = """
-Django's makemigrations, for the apps of one store. Where no model has changed, it writes an empty migration
-with SQL to fill in for both directions, which fails until it is. Write every name with its schema. What takes
-long on a table in use goes into a migration of its own with atomic = False (CREATE INDEX CONCURRENTLY), and
-the version before this one must go on working beside it.
+Runs Django's makemigrations for the apps of one store. If no model has changed, it writes an empty migration
+in which you fill in the SQL for both directions, and which fails until you do. Write every name with its
+schema. Put what takes long on a table in use into a migration of its own with atomic = False (CREATE INDEX
+CONCURRENTLY). The previous version must keep working beside the new one.
 
 Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
 
@@ -30,9 +30,9 @@ Exit codes: 0 written, or shown (--dry-run); 1 refused, with the reason.
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--store", required=True, choices=list(SCHEMAS))
-        parser.add_argument("--name", required=True, help="small letters, digits and _")
-        parser.add_argument("--app", help="of the store's apps this one alone")
-        parser.add_argument("--dry-run", action="store_true", help="show it, write nothing")
+        parser.add_argument("--name", required=True, help="lower-case letters, digits and _")
+        parser.add_argument("--app", help="only this one of the store's apps")
+        parser.add_argument("--dry-run", action="store_true", help="show the migration without writing it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         labels = own_apps(options["store"])

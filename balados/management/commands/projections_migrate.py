@@ -2,5 +2,5 @@ from balados.management.commands import db_migrate
 
 
 class Command(db_migrate.Command):
-    help = "Bring the projections store (read models) to its newest migrations."
+    help = "Apply the newest migrations to the projections store (read models)."
     stores = ("projections",)

@@ -7,13 +7,13 @@ from projections.projectors import PROJECTORS
 
 
 class Command(OperatorCommand):
-    help = "Build read models anew from the events, beside the live ones, and swap them in at the end."
+    help = "Rebuild read models from the events, beside the live ones, and swap them in at the end."
     details = """
-Safe while the server runs: readers see the old rows until they see all of the new. A killed one changes
-nothing. The live tables must be whole: where one is missing or was altered by hand, reset_projections
-makes it anew first. It asks nothing.
+Safe while the server runs: readers see the old rows until they see all of the new ones. If it is killed,
+nothing has changed. The live tables must be intact: recreate one that is missing or was altered by hand with
+reset_projections first. It does not ask for confirmation.
 
-Exit codes: 0 done, 1 failed (nothing changed), 2 a wrong option.
+Exit codes: 0 done, 1 failed (nothing changed), 2 invalid option.
 
     manage.py rebuild_projections public_events popularity
 """
@@ -21,7 +21,7 @@ Exit codes: 0 done, 1 failed (nothing changed), 2 a wrong option.
     done = "Rebuilt"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="*", type=named, help="all projectors when none is given")
+        parser.add_argument("name", nargs="*", type=named, help="projectors (default: all)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         projectors = list(dict.fromkeys(options["name"] or PROJECTORS.values()))

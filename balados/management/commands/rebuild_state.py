@@ -11,15 +11,16 @@ from operations.command import OperatorCommand
 
 class Command(OperatorCommand):
     help = (
-        "Fold anew, from the events, what commands are decided on: the newest entry of every topic and key."
+        "Rebuild, from the events, the state that commands are decided on: the newest entry of every"
+        " topic and key."
     )
     details = """
-Safe while the server runs; whoever writes waits for as long as one listener's history takes to fold. Needed
-only where verify says that kept entries are not what the events make of them.
+Safe while the server runs; writes wait for as long as it takes to fold one listener's history. Needed only if
+verify reports that stored entries differ from what the events produce.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--user", metavar="NAME", help="of this one alone")
+        parser.add_argument("--user", metavar="NAME", help="only of this user")
 
     def handle(self, *args: Any, **options: Any) -> None:
         users = log.users()

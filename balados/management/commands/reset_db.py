@@ -9,8 +9,8 @@ class Command(Blocked):
     """Blocks a command of django-extensions that people may know. Django has no such command, so
     ``call_command`` is refused too."""
 
-    help = "Blocked: db_reset."
-    instead = "db_reset, which says first what goes and what stays."
+    help = "Blocked: use db_reset."
+    instead = "db_reset, which first shows what is deleted and what is kept."
 
     def handle(self, *args: Any, **options: Any) -> None:
         raise CommandError(self._why("reset_db"))

@@ -10,9 +10,10 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Print a link with which a listener sets a new password, once, within 24 hours."
+    help = "Print a link with which a listener can set a new password, once, within 24 hours."
     details = (
-        "For whoever has forgotten it and has no e-mail address here, or where this server sends no mail."
+        "For listeners who forgot their password and have no e-mail address here, or if this server sends no"
+        " mail."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -3,13 +3,13 @@ from operations.rebuilding import reset_and_rebuild
 
 
 class Command(rebuild_projections.Command):
-    help = "Drop the tables of projectors, damaged or not, make them anew, and rebuild them from the events."
+    help = "Drop the tables of projectors, damaged or not, recreate them, and rebuild them from the events."
     details = """
-For tables that are missing or were altered by hand. Positions and dead letters start from nothing, and
-readers find less until the rebuild is through. It asks nothing: events rebuild everything.
-db_reset --projections does it for the whole store, also where the database itself is gone.
+For tables that are missing or were altered by hand. Positions and dead letters are reset, and readers find
+less until the rebuild is finished. It does not ask for confirmation, because the events rebuild everything.
+db_reset --projections does the same for the whole store, even if the database itself is gone.
 
-Exit codes: 0 done, 1 failed (repeat it), 2 a wrong option.
+Exit codes: 0 done, 1 failed (run it again), 2 invalid option.
 
     manage.py reset_projections subscriptions
 """

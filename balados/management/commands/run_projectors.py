@@ -12,10 +12,10 @@ from projections.runner import Runner
 
 
 class Command(OperatorCommand):
-    help = "Keep the read models up to date, until SIGTERM or Ctrl-C. Several machines may run it."
+    help = "Keep the read models up to date until SIGTERM or Ctrl-C. Several machines can run it at once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="*", type=named, help="all projectors when none is given")
+        parser.add_argument("name", nargs="*", type=named, help="projectors (default: all)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         signals: list[int] = []

@@ -12,7 +12,8 @@ from operations.command import OperatorCommand
 
 class Command(OperatorCommand):
     help = (
-        "Run the worker once: checkpoints, popularity, and deleting what is too old. It runs every 5 minutes."
+        "Run the worker once: take checkpoints, update popularity, and delete old events. It runs every"
+        " 5 minutes by itself."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -20,10 +21,10 @@ class Command(OperatorCommand):
             "--before",
             type=_time,
             metavar="TIME",
-            help="what was recorded before is old (RFC 3339 with an offset); else RETENTION_DAYS decides",
+            help="events recorded before this are old (RFC 3339 with an offset; default: by RETENTION_DAYS)",
         )
         parser.add_argument(
-            "--chunk", type=_positive, default=retention.CHUNK, help="old events per transaction"
+            "--chunk", type=_positive, default=retention.CHUNK, help="old events to delete per transaction"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -45,13 +46,13 @@ class Command(OperatorCommand):
 def _time(text: str) -> datetime:
     time = parse_datetime(text)
     if time is None or time.tzinfo is None:
-        raise ArgumentTypeError(f"{text!r} is not a time of RFC 3339 with an offset, such as Z")
+        raise ArgumentTypeError(f"{text!r} is not an RFC 3339 time with an offset, such as Z")
     if time > timezone.now():
-        raise ArgumentTypeError(f"{text} is not past: everything would be old")
+        raise ArgumentTypeError(f"{text} is not in the past: everything would be old")
     return time
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a number from 1 on")
+        raise ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return int(text)

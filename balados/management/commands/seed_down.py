@@ -9,22 +9,20 @@ from operations.seeds import demo, reference
 
 
 class Command(OperatorCommand):
-    help = "Remove the reference data that seed_up made; with --demo the demonstration's accounts instead."
+    help = "Remove the reference data that seed_up added; with --demo, remove the demo accounts instead."
     details = """
-Without --demo: exactly the rows that seed_up made, unless something refers to them; then nothing, and what
-refers to them is named. The next db_init or seed_up makes them again.
+Without --demo: removes exactly the rows that seed_up added. If something refers to one of them, it removes
+nothing and says what refers to it. The next db_init or seed_up adds them again.
 
---demo erases the accounts that seed_up --demo made, with all their history, as erase_user erases anybody. It
-knows them by their ids, which no other account can have; it says which, and asks you to type DELETE.
-Interrupted, it is simply run again.
+--demo erases the accounts that seed_up --demo created, with all their history, as erase_user does. It
+recognises them by their ids, which no other account can have, lists them, and asks you to type DELETE. If it
+is interrupted, run it again.
 
-Exit codes: 0 done, or there was nothing; 1 refused or failed, with the reason.
+Exit codes: 0 done, or nothing to remove; 1 refused or failed, with the reason.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--demo", action="store_true", help="the demonstration's accounts, and only these"
-        )
+        parser.add_argument("--demo", action="store_true", help="remove the demo accounts, and only these")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["demo"]:

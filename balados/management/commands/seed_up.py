@@ -10,15 +10,15 @@ from operations.seeds.history import LISTENERS
 
 
 class Command(OperatorCommand):
-    help = "Bring the reference data (podcast categories) up to date; with --demo add listeners to show."
+    help = "Bring the reference data (podcast categories) up to date; with --demo, add demo listeners."
     details = """
-Reference data is what db_init brings up as well: what is missing is added, what was renamed is renamed, what
-you made yourself stays. It may run while the server does, and as often as you like.
+db_init brings the reference data up to date as well: what is missing is added, what was renamed is renamed,
+and what you created yourself is kept. It can run while the server does, and as often as you like.
 
---demo adds four accounts (demo-...) with four weeks of listening behind them, recorded as an app would do it;
-the projectors show it in a moment. Their passwords are made here and shown once: nobody can show them again.
-Run again it records nothing new. Where other listeners have accounts it asks you to type DEMO first, because
-what the four do in public is then seen among what the others do. seed_down --demo erases them.
+--demo adds four accounts (demo-...) with four weeks of listening history, recorded as an app would do it; the
+projectors show it after a moment. The passwords are generated and shown once: they cannot be shown again. A
+second run records nothing new. If other listeners have accounts, the command asks you to type DEMO first,
+because the public activity of the four then appears among that of the others. seed_down --demo erases them.
 
 Exit codes: 0 done; 1 refused or failed, with the reason.
 
@@ -26,7 +26,7 @@ Exit codes: 0 done; 1 refused or failed, with the reason.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--demo", action="store_true", help="four accounts and their history, too")
+        parser.add_argument("--demo", action="store_true", help="also add four accounts with a history")
 
     def handle(self, *args: Any, **options: Any) -> None:
         changes = reference.up(self.stdout.write)

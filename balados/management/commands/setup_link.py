@@ -5,7 +5,7 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Print the one-time link that makes the first administrator; nothing once there is one."
+    help = "Print the one-time link for creating the first administrator, or nothing if there is one already."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if link := setup.one_time_link():

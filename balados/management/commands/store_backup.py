@@ -11,32 +11,32 @@ STORES: Final = ("events", "system")
 
 
 class Command(OperatorCommand):
-    help = "Back up a store while the server runs, or check that a backup is whole."
+    help = "Back up a store while the server runs, or check that a backup is intact."
     details = """
-Each backup is a directory DIR/STORE-TIME with a dump, a manifest (rows and a sum for every table, the sums of
-the files) and the ledger of erased accounts. It gets its name when it is whole and on the disk. Nothing is
-asked, nothing in the stores is changed.
+Each backup is a directory DIR/STORE-TIME with a dump, a manifest (row count and checksum of every table,
+checksums of the files) and the ledger of erased accounts. It gets its name once it is complete and on disk.
+The command asks nothing, and changes nothing in the stores.
 
-  events       what nothing rebuilds: as often as you can bear to lose
+  events       cannot be rebuilt: back it up often, as a failure loses what is newer than the backup
   system       accounts, apps, play tokens; browser sessions are left out
-  all          events, then system: every listener in the first has his account in the second
-  erasures     only the ledger of erased accounts, as DIR/erasures: small, so hourly and elsewhere
+  all          events, then system: every listener in the first has an account in the second
+  erasures     only the ledger of erased accounts, as DIR/erasures: small, so copy it elsewhere hourly
 
-The projections store needs none: it is rebuilt from the events. Keep DIR on another machine's disk, and to
-yourself: a backup holds what listeners do.
+The projections store needs no backup: it is rebuilt from the events. Keep DIR on another machine's disk, and
+private: a backup contains what listeners do.
 
-Exit codes: 0 done, or whole; 1 failed, or damaged, and nothing that failed looks like a backup; 2 a wrong
-option.
+Exit codes: 0 done, or intact; 1 failed, or damaged (a failed backup never looks like a complete one); 2
+invalid option.
 
-Every night at 3:17, two weeks of them, in a crontab:
+A crontab line for a backup every night at 3:17, kept for two weeks:
   17 3 * * * cd /srv/balados && .venv/bin/python manage.py store_backup --store all --to /backups --keep 14
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--store", choices=(*STORES, "all", "erasures"))
-        parser.add_argument("--to", type=Path, metavar="DIR", help="where the backup's directory is made")
+        parser.add_argument("--to", type=Path, metavar="DIR", help="where to create the backup's directory")
         parser.add_argument(
-            "--keep", type=int, metavar="N", help="delete all but the newest N complete ones of this store"
+            "--keep", type=int, metavar="N", help="delete all but the newest N complete backups of this store"
         )
         parser.add_argument("--verify", type=Path, metavar="PATH", help="only check the backup in PATH")
 

@@ -18,24 +18,24 @@ ALIASES: Final[dict[str, list[backup.Store]]] = {
 
 
 class Command(OperatorCommand):
-    help = "Fill an empty store from a backup. Stop the server first; start it again afterwards."
+    help = "Fill an empty store from a backup. Stop the server first, and start it again afterwards."
     details = """
-The store is where its URL says (DATABASE_URL, EVENT_STORE_URL): databases and schemas are created where they
-are not there. A store that has rows is refused: nothing is ever overwritten. PATH is a backup, or a directory
-of backups, of which the newest complete one is taken. Before anything is touched its sums are checked;
-afterwards every table must hold what the manifest says. A backup of an older program is migrated, of a newer
-one refused.
+The store is restored where its URL points (DATABASE_URL, EVENT_STORE_URL); missing databases and schemas are
+created. A store that has rows is refused: nothing is ever overwritten. PATH is a backup, or a directory of
+backups, of which the newest complete one is used. Its checksums are verified before anything is changed;
+afterwards every table must match the manifest. A backup of an older version is migrated, one of a newer
+version is refused.
 
-What follows, by itself: accounts known to be erased are erased again (from the backups beside this one, the
-stores that are left, this machine's ledger, and every --erasures file). After one of the events, new events
-are numbered beyond all that clients may remember, cursors from before get everything, and the read models are
-rebuilt: nothing of the projections store needs to be restored.
+The rest follows automatically. Accounts known to be erased are erased again (according to the backups beside
+this one, the remaining stores, this machine's ledger, and every --erasures file). After the events store is
+restored, new events are numbered beyond everything that clients may remember, older cursors get everything,
+and the read models are rebuilt: nothing of the projections store needs to be restored.
 
---in-place does only what follows, where PostgreSQL's own means brought a store back (a base backup, a point
-in time). Killed or failed half-way: run the same again. Until then db_init and /health/ready refuse the
-store.
+--in-place performs only these last steps, after PostgreSQL's own means restored a store (a base backup, a
+point in time). If the command is killed or fails half-way, run it again as it was. Until then db_init and
+/health/ready refuse the store.
 
-Exit codes: 0 done; 1 refused, failed or damaged; 2 a wrong option.
+Exit codes: 0 done; 1 refused, failed or damaged; 2 invalid option.
 
   manage.py store_restore --store all --from /backups
 """
@@ -43,14 +43,16 @@ Exit codes: 0 done; 1 refused, failed or damaged; 2 a wrong option.
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--store", choices=ALIASES, required=True)
         parser.add_argument("--from", type=Path, metavar="PATH", dest="source")
-        parser.add_argument("--in-place", action="store_true", help="the store is restored: do what follows")
+        parser.add_argument(
+            "--in-place", action="store_true", help="the store is already restored: do the rest"
+        )
         parser.add_argument(
             "--erasures",
             type=Path,
             metavar="FILE",
             action="append",
             default=[],
-            help="a ledger of erased accounts from elsewhere; may be given several times",
+            help="a ledger of erased accounts from elsewhere; can be given several times",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -17,31 +17,33 @@ VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events
 
 
 class Command(OperatorCommand):
-    help = "Move one store into a database of its own, on the same server or another. The old one stays."
+    help = "Move one store into a database of its own, on the same server or another. The old one is kept."
     details = """
-What happens: the database is made at the new place; then nobody writes to the old place any more (requests
-that write get 503 "maintenance", reads go on); pg_dump and pg_restore copy it, rows are counted and compared;
-then it says which setting to change. Restart every process with that setting: what still has the old one is
-refused writes, and goes on reading what was there.
+The command creates the database at the new place, then stops all writes to the old place (requests that write
+get 503 "maintenance", reads continue), copies the store with pg_dump and pg_restore, counts and compares the
+rows, and says which setting to change. Restart every process with that setting: processes that still have the
+old one cannot write, and keep reading the old data.
 
   manage.py store_split --store events --to postgresql://user@db2/balados_events
   manage.py store_split --store events --drop-source --from ...   after the switch: delete the old place
 
---to - and --from - read the URL from standard input: others see command lines. A move asks nothing,
---drop-source asks for DELETE and the old database's name.
-Interrupted or killed: run the same again, it goes on or starts over; or open the old place again with
-maintenance off --store events.
-Exit codes: 0 done; 1 refused or failed, and the old place as it was unless it says otherwise; 2 a wrong
-option.
+--to - and --from - read the URL from standard input, because other users can see command lines. A move does
+not ask for confirmation; --drop-source asks for DELETE and the name of the old database.
+If the command is interrupted or killed, run it again as it was: it continues or starts over. Or open the old
+place again with maintenance off --store events.
+Exit codes: 0 done; 1 refused or failed, and the old place is as it was unless the message says otherwise; 2
+invalid option.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--store", required=True, choices=SCHEMAS)
         place = parser.add_mutually_exclusive_group(required=True)
-        place.add_argument("--to", metavar="URL", help="the new place; - reads it from standard input")
-        place.add_argument("--from", dest="old", metavar="URL", help="with --drop-source: the old place")
+        place.add_argument("--to", metavar="URL", help="URL of the new place; - reads it from standard input")
+        place.add_argument(
+            "--from", dest="old", metavar="URL", help="with --drop-source: URL of the old place"
+        )
         parser.add_argument(
-            "--drop-source", action="store_true", help="delete the old place, after the switch"
+            "--drop-source", action="store_true", help="delete the old place after the switch"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

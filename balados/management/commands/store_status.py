@@ -9,21 +9,22 @@ from operations.command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    help = "Tell how the three stores are doing, and whether one has grown enough to live on its own."
+    help = "Show the state of the three stores, and whether one has grown enough for a database of its own."
     touched = False
     details = """
-Asks every store for size, tables, slow queries and connections, the log for its events, the projectors for
-their lag. It changes nothing and costs the same however large a store is: rows are the server's estimate.
+Asks every store for its size, tables, slow queries and connections, the log for its events, and the
+projectors for their lag. It changes nothing, and costs the same however large a store is: row counts are the
+server's estimates.
 
   manage.py store_status
   manage.py store_status --json | jq '.advice[] | select(.split).store'
 
---json prints one object; its names are described in docs/operations.md.
-Exit codes: 0 every store answers, 1 one is away (the others are shown), 2 a wrong option.
+--json prints one object; its keys are described in docs/operations.md.
+Exit codes: 0 every store answers, 1 one is unavailable (the others are shown), 2 invalid option.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one object, for programs")
+        parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
         report = status.report()

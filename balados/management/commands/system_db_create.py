@@ -2,5 +2,5 @@ from balados.management.commands import db_create
 
 
 class Command(db_create.Command):
-    help = "Create the database and the schema of the system store alone, where they do not exist yet."
+    help = "Create the database and the schema of the system store only, where they do not exist yet."
     aliases = ("system",)
