@@ -6,7 +6,6 @@ with the next sync; what it does offline it does to its own memory, and sends wi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -62,11 +61,11 @@ class Device:
         return answer
 
     def tell(self, told: Iterable[Told], method: str, path: str, body: Json) -> Answer:
-        """Send a request that reports these positions, and note in each when it was sent and answered."""
-        sent = time.monotonic()
+        """Ask for what says that these were told."""
+        sent = self.clock.now()
         answer = self.ask(method, path, body)
         for one in told:
-            one.reached = sent, time.monotonic()
+            one.reached = sent, self.clock.now()
         return answer
 
     def read(self, path: str) -> Json:
@@ -79,10 +78,10 @@ class Device:
         told = self._unsent
         if everything:  # the memory holds only each key's last action
             told = {topic: [*told[topic], *entries] for topic, entries in self.memory.everything().items()}
-        sent = time.monotonic()
+        sent = self.clock.now()
         answer = self.wire.send("POST", "/api/v1/sync", {"cursor": self.cursor, **told}, key=str(uuid4()))
         for one in self.unsynced.values():
-            one.reached = one.reached or (sent, time.monotonic())
+            one.reached = one.reached or (sent, self.clock.now())
         if answer_lost or answer.status != 200:
             return
         self._seen(answer)

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from random import Random
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ TOLERANCE = timedelta(minutes=5)
 FASTEST = 3
 BREAK = timedelta(minutes=1)
 LONGEST_STEP = 6 * 3600
+# older places at which nothing was heard leave a checkpoint
+FORGOTTEN = timedelta(days=45)
 
 
 class Stretch(NamedTuple):
@@ -47,13 +49,10 @@ class Stretch(NamedTuple):
 
 @dataclass(eq=False)
 class Told:
-    """A position that a device reported.
-
-    ``heard`` is what was heard since the position reported before; ``lost`` is what was heard before that and
-    never reported, as a sync reports only the newest position. ``started`` is where the device says that it
-    began to play. ``by_sync``: a sync reports it, so it is left out if something later was known. ``reached``
-    is when it was sent and when it was answered, in this process's time; None if it never was.
-    """
+    """A place that a device told. ``heard``: since the place that it told before. ``lost``: heard
+    before that and never told, as a sync tells the newest place alone. ``started``: from where it says
+    that it played, and ``rate``: how fast. ``by_sync``: so that it is left out where something later was
+    known. ``reached``: when, by the soak's clock, it was sent and when answered; None where it never was."""
 
     device: Device
     episode: Episode
@@ -61,14 +60,22 @@ class Told:
     position: int
     heard: tuple[Stretch, ...]
     is_ahead: bool
+    rate: float = 1.0
     by_sync: bool = False
     started: int | None = None
     lost: tuple[Stretch, ...] = ()
-    reached: tuple[float, float] | None = None
+    reached: tuple[datetime, datetime] | None = None
 
     @property
     def seconds(self) -> float:
         return sum(one.seconds for one in self.heard)
+
+    @property
+    def placed(self) -> tuple[Stretch, ...]:
+        """Where the rules put what was heard: what a sync tells in one, without pauses, up to its time."""
+        if not self.by_sync or not self.heard:
+            return self.heard
+        return (Stretch(self.at - timedelta(seconds=self.seconds / self.rate), self.at, self.rate),)
 
 
 @dataclass
@@ -100,13 +107,15 @@ class Sums:
 
 
 class Ears:
-    """A listener's ears: what is playing, and all positions that were reported."""
+    """Those of a listener: what plays, and all that was told of it. ``checkpoints``: when one of the
+    listener was taken."""
 
     def __init__(self, devices: list[Device], rng: Random) -> None:
         self.devices, self.rng = devices, rng
         self.playing: Playing | None = None
         self.told: list[Told] = []
         self.removed: set[str] = set()
+        self.checkpoints: set[datetime] = set()
         self._moment = datetime.min.replace(tzinfo=UTC)
         self._places: dict[tuple[Device, Episode], tuple[datetime, int]] = {}
 
@@ -197,7 +206,7 @@ class Ears:
     def _tell(self, playing: Playing, online: bool, *heard: Stretch) -> None:
         device, at = playing.device, self._moment + playing.device.error
         is_ahead = at > device.clock.now() + TOLERANCE
-        told = Told(device, playing.episode, at, playing.position, heard, is_ahead)
+        told = Told(device, playing.episode, at, playing.position, heard, is_ahead, playing.rate)
         self.told.append(told)
         self._places[device, playing.episode] = at, playing.position
         played = playing.position == LENGTH
@@ -245,7 +254,7 @@ class Ears:
         for one in told:
             by_episode[one.episode].append(one)
         for places in by_episode.values():
-            _explain(sums, places)
+            _explain(sums, places, self.checkpoints)
         for feed in self.removed:
             for sum_ in (sums.heard, sums.error, sums.at_once):
                 sum_.pop(feed, None)
@@ -269,13 +278,15 @@ def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
         if len(playing) > 1:
             for one, _ in playing:
                 sums.at_once[one.episode.feed] += seconds  # type: ignore[assignment]
+    placed = [(one, stretch) for one in told for stretch in one.placed]
     for one in told:
-        # a sync that reports several stretches with pauses as one may place it at the time of another
-        beside = _beside(one, heard) if one.by_sync and len(one.heard) > 1 else []
-        if beside:
-            sums.explain("told by a sync as one", one, one.seconds)
-        for other, stretch in beside:
-            sums.at_once[other.episode.feed] += round(stretch.seconds)
+        if one.placed == one.heard:
+            continue
+        # it is not at once with what was heard then, and seems to be with others
+        for of, stretches in ((heard, one.heard), (placed, one.placed)):
+            for other, seconds in _beside(one, stretches, of):
+                sums.explain("told by a sync as one", one, seconds)
+                sums.at_once[other.episode.feed] += round(seconds)
     for one, start, end in _breaks(kept):
         # a short break counts for what is heard around it, and hides what another device played in it
         for other, stretch in kept:
@@ -291,13 +302,14 @@ def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
                 sums.explain("removed", one, stretch.rate * (end - start).total_seconds())
 
 
-def _beside(told: Told, heard: Iterable[tuple[Told, Stretch]]) -> list[tuple[Told, Stretch]]:
-    start = told.heard[0].starts_at
-    return [
-        (one, stretch)
-        for one, stretch in heard
-        if one is not told and stretch.starts_at < told.at and start < stretch.ends_at
-    ]
+def _beside(
+    told: Told, stretches: Iterable[Stretch], of: Iterable[tuple[Told, Stretch]]
+) -> Iterator[tuple[Told, float]]:
+    """What else was told of the same time, with the seconds by which two are more than one of them."""
+    for mine, (one, stretch) in product(stretches, of):
+        within = (min(mine.ends_at, stretch.ends_at) - max(mine.starts_at, stretch.starts_at)).total_seconds()
+        if one is not told and within > 0:
+            yield one, min(mine.rate, stretch.rate) * within
 
 
 def _breaks(heard: Iterable[tuple[Told, Stretch]]) -> Iterator[tuple[Told, datetime, datetime]]:
@@ -322,14 +334,16 @@ def _moments(
             yield start, end, playing
 
 
-def _explain(sums: Sums, places: list[Told]) -> None:
-    """Add by how much the rules may be wrong about an episode, given its positions in order of their times.
+def _explain(sums: Sums, places: list[Told], checkpoints: Iterable[datetime]) -> None:
+    """By how much the rules may be wrong in an episode, given the places in order of their times.
 
-    The rules take the step between two positions of a device for what was heard, if the clock allows it: that
-    is wrong if the device jumped without reporting it, or if others had gone on meanwhile. What a sync
-    reported is left out if something later was known already.
+    The rules take the step between two places of a device for what was heard, where the clock allows it: that
+    is wrong where it jumped untold, and where others had gone on meanwhile. What a sync told is left out
+    where something later was known already. Where a checkpoint has forgotten the place from which a device
+    goes on, the step from there is not known.
     """
     before: dict[Device, Told] = {}
+    listened: set[Device] = set()
     last: Told | None = None
     for place in places:
         sums.explain("never told", place, sum(one.seconds for one in place.lost))
@@ -337,7 +351,8 @@ def _explain(sums: Sums, places: list[Told]) -> None:
         if is_kept is False:
             sums.explain("older than what a sync found", place, place.seconds)
             continue
-        counted = _counted(place, before.get(place.device), last)
+        own = before.get(place.device)
+        counted = _counted(place, own, last)
         is_unsure = is_kept is None or any(
             one.is_ahead or _is_kept(one, places) is None for one in places if one is not place
         )
@@ -345,8 +360,14 @@ def _explain(sums: Sums, places: list[Told]) -> None:
             sums.explain("a clock that is ahead", place, max(place.seconds, counted))
         elif is_unsure:
             sums.explain("in whatever order it came", place, max(place.seconds, counted))
+        elif place.device not in listened and _may_be_forgotten(own, place, checkpoints):
+            unknown = abs(_counted(place, None, last) - place.seconds)
+            sums.explain("a place forgotten", place, max(abs(counted - place.seconds), unknown))
         else:
             sums.explain("steps that were no listening", place, abs(counted - place.seconds))
+            # of what is known to have been heard, a checkpoint forgets nothing
+            if counted:
+                listened.add(place.device)
         before[place.device] = last = place
 
 
@@ -360,6 +381,16 @@ def _is_kept(place: Told, places: list[Told]) -> bool | None:
     if any(one.reached[1] <= place.reached[0] for one in later if one.reached):
         return False
     return None if any(one.reached[0] <= place.reached[1] for one in later if one.reached) else True
+
+
+def _may_be_forgotten(own: Told | None, place: Told, checkpoints: Iterable[datetime]) -> bool:
+    """Whether a checkpoint between the two may have left out a place so old, where nothing was heard."""
+    if own is None:
+        return False
+    assert own.reached is not None
+    assert place.reached is not None
+    sent, answered, forgets = own.reached[0], place.reached[1], own.at + FORGOTTEN
+    return any(max(sent, forgets) <= at <= answered for at in checkpoints)
 
 
 def _counted(place: Told, own: Told | None, last: Told | None) -> float:

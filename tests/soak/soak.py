@@ -193,6 +193,18 @@ class Soak:
 
         eventually(worked, 60)
         self.say(f"{self.clock.now():%Y-%m-%d}  worker: {printed[0]}")
+        self._note_checkpoints()
+
+    def _note_checkpoints(self) -> None:
+        """Before retention takes them, too."""
+        ears = {f"user-{one.account.user_id}": one.ears for one in self.listeners}
+        with self.instance.store() as store:
+            for stream, at in store.execute(
+                "SELECT streams.name, recorded_at FROM events.events"
+                " JOIN events.streams ON streams.id = events.stream WHERE type = 'UserCheckpoint'"
+            ):
+                if stream in ears:
+                    ears[stream].checkpoints.add(at)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
