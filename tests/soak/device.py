@@ -61,7 +61,7 @@ class Device:
         return answer
 
     def tell(self, told: Iterable[Told], method: str, path: str, body: Json) -> Answer:
-        """Ask for what says that these were told."""
+        """Send a request that reports these positions, and note in each when it was sent and answered."""
         sent = self.clock.now()
         answer = self.ask(method, path, body)
         for one in told:

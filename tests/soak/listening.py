@@ -31,7 +31,7 @@ TOLERANCE = timedelta(minutes=5)
 FASTEST = 3
 BREAK = timedelta(minutes=1)
 LONGEST_STEP = 6 * 3600
-# older places at which nothing was heard leave a checkpoint
+# a checkpoint leaves out older positions at which nothing was heard
 FORGOTTEN = timedelta(days=45)
 
 
@@ -49,10 +49,14 @@ class Stretch(NamedTuple):
 
 @dataclass(eq=False)
 class Told:
-    """A place that a device told. ``heard``: since the place that it told before. ``lost``: heard
-    before that and never told, as a sync tells the newest place alone. ``started``: from where it says
-    that it played, and ``rate``: how fast. ``by_sync``: so that it is left out where something later was
-    known. ``reached``: when, by the soak's clock, it was sent and when answered; None where it never was."""
+    """A position that a device reported.
+
+    ``heard`` is what was heard since the position reported before; ``lost`` is what was heard before that and
+    never reported, as a sync reports only the newest position. ``started`` is where the device says that it
+    began to play, and ``rate`` how fast it played. ``by_sync``: a sync reports it, so it is left out if
+    something later was known. ``reached`` is when it was sent and when it was answered, by the soak's clock;
+    None if it never was.
+    """
 
     device: Device
     episode: Episode
@@ -72,7 +76,8 @@ class Told:
 
     @property
     def placed(self) -> tuple[Stretch, ...]:
-        """Where the rules put what was heard: what a sync tells in one, without pauses, up to its time."""
+        """When the rules place what was heard: stretches that a sync reports as one are placed without
+        pauses, up to its time."""
         if not self.by_sync or not self.heard:
             return self.heard
         return (Stretch(self.at - timedelta(seconds=self.seconds / self.rate), self.at, self.rate),)
@@ -107,8 +112,8 @@ class Sums:
 
 
 class Ears:
-    """Those of a listener: what plays, and all that was told of it. ``checkpoints``: when one of the
-    listener was taken."""
+    """A listener's ears: what is playing, and all positions that were reported. ``checkpoints`` are the times
+    at which the server wrote a checkpoint for the listener."""
 
     def __init__(self, devices: list[Device], rng: Random) -> None:
         self.devices, self.rng = devices, rng
