@@ -18,9 +18,8 @@ export const show = view(bar);
 export const sent = outbox(bar);
 const remembered = `balados-player-${bar.dataset.user}`;
 
-// ``now``: the data from the server for the episode in the bar. ``from``: the playlist from which it was
-// started. ``begun``: whether its start was recorded. ``place``: the position in seconds. ``own``: positions
-// recorded here, with the time. ``again``: what "try again" does.
+// ``now``: the server's data for the episode in the bar. ``from``: the playlist it was started from. ``begun``: whether
+// its start was recorded. ``place``: seconds. ``own``: positions recorded here. ``again``: what "try again" does.
 export const state = { now: null, from: "", begun: false, place: 0, pausedAt: 0, last: NOTHING, own: new Map(), again: play };
 
 export const coming = following(bar, { state, addressOf });
@@ -75,8 +74,7 @@ export function addressOf(path, values = {}) {
   return url;
 }
 
-// Opens an episode in the bar; returns whether there is one at this address. ``preload``: what is requested
-// from its publisher before it plays.
+// Opens an episode in the bar; returns whether there is one. ``preload``: what is requested before it plays.
 export async function open(address, preload = "auto") {
   const page = await fetched(address);
   if (!page) return false;
@@ -142,7 +140,7 @@ export async function play() {
   await audio.play().catch((error) => error.name === "NotAllowedError" && show.say("refused"));
 }
 
-// Whether the listener has to choose first, because another device got further. He is asked only once.
+// Whether the listener has to choose first, because another device got further. They are asked only once.
 async function isAsked() {
   const { now, pausedAt, place } = state;
   if (pausedAt && Date.now() - pausedAt > SAME) {
