@@ -36,9 +36,10 @@ Promise.all([...document.images].filter(image => image.src.includes("/covers/"))
     image => fetch(image.currentSrc || image.src).then(answer => answer.headers.get("Content-Type"))))
 """
 
-# covers within the picture; the others are loaded only when somebody scrolls to them
+# covers within the picture; others are loaded only when somebody scrolls to them or opens what hides them
 COVERS_ARE_THERE: Final = """
-[...document.images].every(image => image.getBoundingClientRect().top > innerHeight
+[...document.images].every(image => !image.checkVisibility()
+    || image.getBoundingClientRect().top > innerHeight
     || image.complete && image.naturalWidth > 0)
 """
 
