@@ -303,12 +303,21 @@ def _create_database(alias: str, server: Server) -> bool:
         raise CannotCreate(f"{alias}: PostgreSQL's names have at most {LONGEST_NAME} bytes, not {name}.")
     if name in ("template0", "template1"):
         raise CannotCreate(f"{alias}: {name} is what PostgreSQL copies new databases from: name another.")
+    # libpq gives the reason for a failure only in the server's language, so ask the database "postgres"
+    place = {**server, "dbname": "postgres"}
     try:
-        # libpq gives the reason for a failure only in the server's language, so ask the database "postgres"
-        connection = psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True)
+        connection = psycopg.connect(**place, autocommit=True)
     except psycopg.OperationalError:
-        psycopg.connect(**server).close()  # we may be allowed into our own database even if not into that one
-        return False
+        try:
+            psycopg.connect(
+                **server
+            ).close()  # we may be allowed into our own database even if not into that one
+            return False
+        except psycopg.OperationalError as missing:
+            try:  # the server may only have been too busy for the first attempt
+                connection = psycopg.connect(**place, autocommit=True)
+            except psycopg.OperationalError:
+                raise missing from None
     with connection:
         # one creator at a time: two at once could make each other fail (deadlock, template in use)
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"balados create {name}"])

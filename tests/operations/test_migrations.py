@@ -317,9 +317,8 @@ def test_two_migrators_at_once_and_a_third_for_one_store_do_not_disturb_each_oth
         )
         for command in commands
     ]
-    for process in running:
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+    said = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
     assert "nothing pending" in nothing_yet.run("db_migrate", "--check")
     assert nothing_yet.count("system", "system.categories") > 100
 
