@@ -303,27 +303,31 @@ def _create_database(alias: str, server: Server) -> bool:
         raise CannotCreate(f"{alias}: PostgreSQL's names have at most {LONGEST_NAME} bytes, not {name}.")
     if name in ("template0", "template1"):
         raise CannotCreate(f"{alias}: {name} is what PostgreSQL copies new databases from: name another.")
-    # libpq gives the reason for a failure only in the server's language, so ask the database "postgres"
-    place = {**server, "dbname": "postgres"}
     try:
-        connection = psycopg.connect(**place, autocommit=True)
-    except psycopg.OperationalError:
-        try:
-            psycopg.connect(
-                **server
-            ).close()  # we may be allowed into our own database even if not into that one
-            return False
-        except psycopg.OperationalError as missing:
-            try:  # the server may only have been too busy for the first attempt
-                connection = psycopg.connect(**place, autocommit=True)
-            except psycopg.OperationalError:
-                raise missing from None
+        connection = _open_postgres(server)
+    except psycopg.OperationalError:  # perhaps the server was only too busy
+        connection = _open_postgres(server)
+    if connection is None:
+        return False
     with connection:
         # one creator at a time: two at once could make each other fail (deadlock, template in use)
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"balados create {name}"])
         if connection.execute(DATABASE, [name]).rowcount:
             return False
         return _create_missing(connection, alias, name)
+
+
+def _open_postgres(server: Server) -> Connection | None:
+    """Return a connection to the database "postgres", or None if we are let only into our own.
+
+    libpq gives the reason for a failure only in the server's language, so that database is asked which exist.
+    Raises ``psycopg.OperationalError`` if we are let into neither.
+    """
+    try:
+        return psycopg.connect(**{**server, "dbname": "postgres"}, autocommit=True)
+    except psycopg.OperationalError:
+        psycopg.connect(**server).close()
+        return None
 
 
 def _create_missing(connection: Connection, alias: str, name: str) -> bool:
