@@ -41,7 +41,9 @@ def _read(name: str, default: T, parse: Callable[[str], T], right: str, *, secre
     try:
         return parse(given[name])
     except ValueError:
-        _faults.append(f"{name} must be {right}" + ("" if secret else f", not {given[name]!r}"))
+        # as in https://user:password@host
+        is_shown = not secret and not re.search(":[^/].*@", given[name])
+        _faults.append(f"{name} must be {right}" + (f", not {given[name]!r}" if is_shown else ""))
         return default
 
 
