@@ -14,7 +14,16 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from operations.errors import OperatorError
 from operations.inventory import owned_tables
-from operations.stores import SCHEMAS, Connection, Note, State, connect, read_note, write_note
+from operations.stores import (
+    SCHEMAS,
+    VARIABLES,
+    Connection,
+    Note,
+    State,
+    connect,
+    read_note,
+    write_note,
+)
 from projections.failures import MAINTENANCE, is_outage
 
 NAME: Final = "balados_maintenance"
@@ -32,6 +41,16 @@ MESSAGES: dict[State, str] = {
     "filling": "The {alias} store is being filled here: it takes no writes yet.",
     "arrived": "The {alias} store is in maintenance: it takes no writes.",
     "restoring": "A restore of the {alias} store has not ended: run that store_restore again, to its end.",
+}
+# what an operator can do about it
+REMEDIES: dict[State, str] = {
+    "maintenance": "manage.py maintenance off --store {alias} opens it.",
+    "moving": "store_split --store {alias} --to … again goes on; maintenance off --store {alias} goes back.",
+    "moved": (
+        "Set {variable} to the new place. make run needs STORES_MOVED=true as well, for the first start there."
+    ),
+    "filling": "This is the new place of a move that is not done: see the old one.",
+    "restoring": "manage.py maintenance off --store {alias} opens it.",
 }
 REFUSE = sql.SQL("BEGIN RAISE EXCEPTION USING ERRCODE = {}, MESSAGE = {}; END")
 FUNCTION = sql.SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}")
@@ -106,11 +125,11 @@ def disable(connection: Connection, alias: str, note: Note | None = None) -> Non
 def check(alias: str) -> None:
     """Raise ``InMaintenance`` if a store is closed: for statements that the triggers do not see (DDL)."""
     with connect(alias) as connection:
-        if status(connection, alias) == "open":
-            return
-        note = read_note(connection, alias)
-    said = message(alias, note) if note else f"The {alias} store takes no writes."
-    raise InMaintenance(f"{said}\nmanage.py maintenance status tells how to go on.")
+        state, note = status(connection, alias), read_note(connection, alias)
+    if state == "open":
+        return
+    reason = message(alias, note) if note else f"The {alias} store takes no writes."
+    raise InMaintenance(f"{reason}\n{remedy(alias, state)}")
 
 
 def is_enabled(connection: Connection, alias: str) -> bool:
@@ -151,6 +170,11 @@ def lasting(note: Note | None) -> Note | None:
 def message(alias: str, note: Note) -> str:
     """Return the message that a refused writer gets."""
     return MESSAGES[note.state].format(alias=alias, other=note.other)
+
+
+def remedy(alias: str, state: State) -> str:
+    """Return what an operator can do about a store in this state."""
+    return REMEDIES[state].format(alias=alias, variable=VARIABLES[alias])
 
 
 def with_locks(

@@ -35,6 +35,8 @@ IS_USED = {
     "projections": "SELECT EXISTS (SELECT FROM users.projector_positions WHERE position > 0)",
     "events": "SELECT EXISTS (SELECT FROM events.events)",
 }
+# the setting that says where each store is
+VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
 URLS: Final = "DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL"
 DATABASE = "SELECT FROM pg_database WHERE datname = %s"
 

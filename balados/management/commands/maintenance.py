@@ -11,13 +11,6 @@ from operations.stores import SCHEMAS, Connection, Note, check_restored, connect
 
 # stores that people's actions write to are closed before those that are derived from them
 ORDER = ("system", "events", "projections")
-WAYS = {
-    "maintenance": "manage.py maintenance off --store {alias} opens it.",
-    "moving": "store_split --store {alias} --to … again goes on; maintenance off --store {alias} goes back.",
-    "moved": "Let {alias} point at the new place.",
-    "filling": "This is the new place of a move that is not done: see the old one.",
-    "restoring": "manage.py maintenance off --store {alias} opens it.",
-}
 
 
 class Command(OperatorCommand):
@@ -93,4 +86,4 @@ nowhere else. Exit codes: 0 done, 1 refused or failed, 2 invalid option.
         said = "nothing says why: it may come from a backup or a copy."
         if note is not None:
             said = f"since {note.since:%Y-%m-%d %H:%M:%S} UTC. {maintenance.message(alias, note)}"
-        self.stdout.write(f"{alias}: closed, {said}\n  {WAYS[status].format(alias=alias)}")
+        self.stdout.write(f"{alias}: closed, {said}\n  {maintenance.remedy(alias, status)}")

@@ -11,9 +11,7 @@ from balados import databases
 from operations import split
 from operations.command import OperatorCommand
 from operations.split import MoveResult
-from operations.stores import SCHEMAS, parameters
-
-VARIABLES = {"system": "DATABASE_URL", "projections": "PROJECTIONS_URL", "events": "EVENT_STORE_URL"}
+from operations.stores import SCHEMAS, VARIABLES, parameters
 
 
 class Command(OperatorCommand):
