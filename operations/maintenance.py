@@ -47,7 +47,7 @@ REMEDIES: dict[State, str] = {
     "maintenance": "manage.py maintenance off --store {alias} opens it.",
     "moving": "store_split --store {alias} --to … again goes on; maintenance off --store {alias} goes back.",
     "moved": (
-        "Set {variable} to the new place. make run needs STORES_MOVED=true as well, for the first start there."
+        "Set {variable} to the new place. make run needs STORES_MOVED=true as well, for its next start."
     ),
     "filling": "This is the new place of a move that is not done: see the old one.",
     "restoring": "manage.py maintenance off --store {alias} opens it.",

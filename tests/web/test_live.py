@@ -82,6 +82,9 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
     expect_playing(page)
     assert place(page) < 60
     page.get_by_role("button", name="Pause", exact=True).click()
+    wait_until(page, "document.getElementById('player-audio').paused")
+    # the browser says that it is paused in an event that follows, in which the position is sent
+    expect(page.locator("#player-toggle")).to_have_attribute("aria-label", "Play")
     wait_until(page, "!Object.keys(localStorage).some(name => name.startsWith('balados-plays'))")
     own = place(page)
     on_the_phone(alice, feed, 0, 300)
