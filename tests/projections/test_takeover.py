@@ -146,10 +146,15 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_one_that_is_busy_for_long_keeps_its_locks(connection: Connection, counter: Projector) -> None:
+def test_one_that_is_busy_for_long_keeps_its_locks(
+    connection: Connection, counter: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a machine that stands still for half a second would be taken for a process that hangs
+    monkeypatch.setitem(connect.LIVE_SESSION, "idle_session_timeout", "1500ms")
+
     def take_long(facts: Sequence[Fact]) -> None:
         if len(facts) == 1:
-            time.sleep(1.0)
+            time.sleep(2.0)
 
     with running(Runner([counting(before=take_long)])) as busy, running(Runner([counter])) as other:
         eventually(lambda: bool(busy.positions()))
