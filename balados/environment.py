@@ -41,10 +41,14 @@ def _read(name: str, default: T, parse: Callable[[str], T], right: str, *, secre
     try:
         return parse(given[name])
     except ValueError:
-        # as in https://user:password@host
-        is_shown = not secret and not re.search(":[^/].*@", given[name])
+        is_shown = not secret and not _has_password(given[name])
         _faults.append(f"{name} must be {right}" + (f", not {given[name]!r}" if is_shown else ""))
         return default
+
+
+def _has_password(text: str) -> bool:
+    """Whether a text may be like ``https://user:password@host``, with or without the scheme."""
+    return re.search(":.*@", re.sub(r"^\w+://", "", text)) is not None
 
 
 def _text(name: str, pattern: str, right: str) -> str:
