@@ -14,16 +14,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from operations.errors import OperatorError
 from operations.inventory import owned_tables
-from operations.stores import (
-    SCHEMAS,
-    VARIABLES,
-    Connection,
-    Note,
-    State,
-    connect,
-    read_note,
-    write_note,
-)
+from operations.stores import SCHEMAS, VARIABLES, Connection, Note, State, connect, read_note, write_note
 from projections.failures import MAINTENANCE, is_outage
 
 NAME: Final = "balados_maintenance"
@@ -46,9 +37,7 @@ MESSAGES: dict[State, str] = {
 REMEDIES: dict[State, str] = {
     "maintenance": "manage.py maintenance off --store {alias} opens it.",
     "moving": "store_split --store {alias} --to … again goes on; maintenance off --store {alias} goes back.",
-    "moved": (
-        "Set {variable} to the new place. make run needs STORES_MOVED=true as well, for its next start."
-    ),
+    "moved": "Set {variable} to the new place. make run needs STORES_MOVED=true as well, for its next start.",
     "filling": "This is the new place of a move that is not done: see the old one.",
     "restoring": "manage.py maintenance off --store {alias} opens it.",
 }
@@ -173,7 +162,7 @@ def message(alias: str, note: Note) -> str:
 
 
 def remedy(alias: str, state: State) -> str:
-    """Return what an operator can do about a store in this state."""
+    """Return what an operator can do about a store of this ``status``."""
     return REMEDIES[state].format(alias=alias, variable=VARIABLES[alias])
 
 

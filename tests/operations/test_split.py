@@ -169,6 +169,8 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(elsewher
         forget()
     with pytest.raises(CommandError, match="was moved to database balados_"):
         call_command("store_backup", "--store", "events", "--to", "/nowhere")
+    with pytest.raises(maintenance.InMaintenance, match="Set EVENT_STORE_URL to the new place"):
+        maintenance.check("events")
     assert (status("events"), status("events", there)) == (MOVED, ARRIVED)
 
 
