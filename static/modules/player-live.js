@@ -8,12 +8,15 @@ const APART = 30; // seconds; a larger difference is shown, with a way back
 const ECHO = 30_000; // milliseconds within which a position that was recorded here comes back as a change
 
 let here = null; // the position here before another device moved on
-let seen = ""; // the newest position elsewhere, which may arrive again with a change that lost against it
+let seen = ""; // the last change of this episode; it arrives again when a change has lost against it
 
 document.addEventListener("live:changes", ({ detail }) => {
   const { now } = state;
   const told = now && detail.play_statuses?.find((each) => each.rss_source_feed === now.feed && isOf(now, each));
-  if (!told || isSeen(told) || !audio.paused || told.played || state.own.get(told.position) > Date.now() - ECHO) return;
+  if (!told) return;
+  const last = seen;
+  seen = [told.rss_source_feed, told.rss_source_item, told.updated_at, told.position].join(" ");
+  if (seen === last || !audio.paused || told.played || state.own.get(told.position) > Date.now() - ECHO) return;
   if (Math.abs(told.position - state.place) <= NEAR) return;
   const isFar = Math.abs(told.position - state.place) > APART;
   // not if another tab of this browser has said so already; an open question is settled by this
@@ -23,13 +26,6 @@ document.addEventListener("live:changes", ({ detail }) => {
   } else if (show.isSaying("further")) show.say("");
   follow(told.position);
 });
-
-function isSeen(entry) {
-  const name = `${entry.rss_source_feed} ${entry.rss_source_item} ${entry.updated_at}`;
-  const isKnown = name === seen;
-  seen = name;
-  return isKnown;
-}
 
 const isOf = (now, entry) => entry.rss_source_item === now.item || (entry.guid && entry.guid === now.guid);
 
