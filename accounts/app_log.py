@@ -30,7 +30,6 @@ MOST_APPS: Final = 100
 MOST_SKIPPED: Final = 10
 LONGEST_NAME: Final = 300
 PREFIX: Final = "balados:applog:"
-SIGNED_IN, WRONG_PASSWORD = "signed_in", "wrong_password"
 
 # A line holds the digest by which repeats are recognised, how often it occurred, the first and the last time,
 # and the encrypted entry. A repeat is looked for only among the newest lines, and not beyond one with news.
@@ -152,7 +151,7 @@ def note(user_id: UUID, password: UUID | None, agent: str, entry: Entry, now: da
 
 def note_wrong_password(user_id: UUID, agent: str, now: datetime) -> None:
     """Log a wrong password from a caller with the user agent of one of the listener's apps."""
-    values = _values(Entry(WRONG_PASSWORD, status=401), now)
+    values = _values(Entry("wrong_password", status=401), now)
     unless_away(lambda: run(NOTE_STRANGER, [_key(user_id)], *values, agent))
 
 

@@ -4,8 +4,8 @@ Views declare with ``operation`` what they take and return; what applies everywh
 the shape of errors, the headers) is added here once.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import msgspec
 from drf_spectacular.openapi import AutoSchema
@@ -18,7 +18,6 @@ from api.parameters import IDEMPOTENCY_KEY, LAST_POSITION, POSITION
 from api.validation import fields_of
 
 Document = dict[str, Any]
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 REFERENCE = "#/components/schemas/{name}"
 SECURITY = {"request_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}

@@ -45,11 +45,6 @@ def tombstone_stream(user_id: UUID) -> list[int]:
     return fetch_column(TOMBSTONED, [names["tombstone"]])
 
 
-def is_tombstoned(user_id: UUID) -> bool:
-    """Whether a user's stream was ever tombstoned, in which case none can be opened again."""
-    return bool(fetch_column(TOMBSTONED, [log.tombstone_name(user_id)]))
-
-
 def tombstones() -> set[str]:
     """Return ``digest_of`` every erased user."""
     return set(fetch_column(TOMBSTONES))

@@ -4,7 +4,6 @@ Followers are counted in the read models, which no query joins with the feeds: t
 only the counts are kept.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,8 +20,6 @@ from eventstore.domain.identifiers import feed_of_url
 from feeds.models import Feed, FeedAlias, FeedSchedule
 from feeds.store import WANTED_FOR, ensure, execute
 from projections.connect import run
-
-logger = logging.getLogger(__name__)
 
 PAGE: Final = 10_000
 # the time over which feeds that are new here, or followed again, become due

@@ -14,7 +14,6 @@ from feeds.supplements import Kind
 from jobs.feeds import fetch_now
 from jobs.tasks import stepping_aside
 
-FETCH: Final = "jobs.documents.fetch"
 # what other software logs of a message must not contain the address, which may be a key
 UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(an address)", "retry": False}
 

@@ -105,10 +105,6 @@ def of_feeds(user_id: UUID, feeds: Sequence[str], blocked: Iterable[str] | None 
     return {feed: glance(known, (feed, None), is_blocked=feed in closed) for feed in feeds}
 
 
-def of_feed(user_id: UUID, feed: str) -> Glance:
-    return of_feeds(user_id, [feed])[feed]
-
-
 def of_episode(user_id: UUID, feed: str, item: str) -> Glance:
     known = exposure.settings_of(user_id, [(feed, item)])
     return glance(known, (feed, item), is_blocked=bool(exposure.blocked([feed])))

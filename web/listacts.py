@@ -22,7 +22,7 @@ from web.reading import caught_up, reached, remember_position
 from web.toasts import render_toasts, tell, undo_of
 
 # error codes of the domain for lists that exist
-DEFAULT_COLLECTION, NOT_SUBSCRIBED = "default_collection", "not_subscribed"
+DEFAULT_COLLECTION = "default_collection"
 MOVES = ("up", "down", "top", "move")
 
 

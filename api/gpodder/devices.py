@@ -1,6 +1,5 @@
 """`/api/2/devices`, and `/api/2/sync-devices`, which reports that all devices are always synchronised."""
 
-import re
 from typing import Any, Final, get_args
 
 from api.answers import record
@@ -11,7 +10,6 @@ from eventstore.log import Origin
 
 TYPES: Final = get_args(DeviceType)
 LONGEST_CAPTION: Final = 255
-NAME: Final = re.compile(r"[\w.-]{1,255}")
 
 
 def known_devices(call: Call) -> dict[str, Any]:

@@ -127,16 +127,6 @@ class FeedRemovedFromCollection(Event, frozen=True, kw_only=True, gc=False):
     claimed_at: datetime | None = None
 
 
-CollectionCommand: TypeAlias = (
-    CreateCollection
-    | UpdateCollection
-    | DeleteCollection
-    | AddFeedToCollection
-    | RemoveFeedFromCollection
-    | ReorderCollection
-)
-
-
 class CollectionFeed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     added_at: datetime | None = None
     removed_at: datetime | None = None

@@ -153,17 +153,6 @@ class PlaylistItemRemoved(Event, frozen=True, kw_only=True, gc=False):
     claimed_at: datetime | None = None
 
 
-PlaylistCommand: TypeAlias = (
-    CreatePlaylist
-    | UpdatePlaylist
-    | DeletePlaylist
-    | AddToPlaylist
-    | RemoveFromPlaylist
-    | ReorderPlaylist
-    | ClearPlaylist
-)
-
-
 class PlaylistItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     feed: str
     item: str

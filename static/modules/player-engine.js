@@ -161,7 +161,7 @@ export function choose(isThere) {
   return play();
 }
 
-export function resume() { // after an error: loads the file again and continues at the listener's position
+function resume() { // after an error: loads the file again and continues at the listener's position
   audio.src = state.now.audio;
   audio.currentTime = state.place;
   setSpeed(audio.defaultPlaybackRate);

@@ -17,7 +17,7 @@ export function keys(actions) {
     const action = named(event);
     if (!action || !actions.isOpen() || on.closest(TAKES_KEYS)) return;
     if (event.key === " " && on.closest(PRESSED_BY_SPACE)) return;
-    if (event.key !== " " && on.closest("[draggable], [data-keys]")) return;
+    if (event.key !== " " && on.closest("[draggable]")) return;
     event.preventDefault();
     actions[action]();
   });

@@ -33,7 +33,7 @@ def _worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run at once what a worker would do with the message."""
 
     def send_task(name: str, arguments: Any, **_: Any) -> None:
-        assert name == documents.FETCH == documents.fetch.name
+        assert name == documents.fetch.name
         documents.fetch(*arguments)
 
     monkeypatch.setattr(celery_app, "send_task", send_task)

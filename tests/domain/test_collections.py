@@ -16,7 +16,6 @@ from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.collections import (
     AddFeedToCollection,
     Collection,
-    CollectionCommand,
     CollectionCreated,
     CollectionDeleted,
     CollectionEntry,
@@ -35,7 +34,7 @@ from eventstore.domain.collections import (
     default_id,
 )
 from eventstore.domain.errors import DomainError
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Command, Event
 from eventstore.domain.subscriptions import Subscribe, SubscriptionEntry, UserSubscribed
 from eventstore.domain.sync import SyncUserData
 from eventstore.domain.times import NEVER, TICK
@@ -149,7 +148,7 @@ def test_showing_it_is_an_event_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("command", [update(name="Mix"), add(), remove(), reorder(NEWS)])
-def test_one_that_is_not_there_is_not_found(command: CollectionCommand) -> None:
+def test_one_that_is_not_there_is_not_found(command: Command) -> None:
     assert refusal(command, EVERYTHING) == "collection_not_found"
     assert refusal(command, [*EVERYTHING, created(), deleted(AT_1)]) == "collection_not_found"
 

@@ -15,14 +15,13 @@ from eventstore.domain import checkpoint, playlists, sync
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import item_of
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Command, Event
 from eventstore.domain.naming import EpisodeName
 from eventstore.domain.playlists import (
     AddToPlaylist,
     CreatePlaylist,
     DeletePlaylist,
     Playlist,
-    PlaylistCommand,
     PlaylistCreated,
     PlaylistDeleted,
     PlaylistEntry,
@@ -167,7 +166,7 @@ def test_a_deletion_is_soft_and_comes_after_all_that_is_known() -> None:
 
 
 @pytest.mark.parametrize("command", [update(name="Run"), add(), remove(), reorder(MONDAY)])
-def test_one_that_is_not_there_is_not_found(command: PlaylistCommand) -> None:
+def test_one_that_is_not_there_is_not_found(command: Command) -> None:
     assert refusal(command) == "playlist_not_found"
     assert refusal(command, [created(), deleted(minutes(1))]) == "playlist_not_found"
 
