@@ -31,8 +31,7 @@ from eventstore import counters
 
 # One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
 # PostgreSQL's default of 100 connections.
-import os
-THREADS = int(os.environ.get("BAL_T","8"))
+THREADS = 4 if environment.SMALL else 8
 # A body has PATIENCE seconds to arrive, and one more second for every BYTES_PER_SECOND bytes received so far.
 # 16 MiB over a 128 kbit/s line are accepted; a byte now and then is not.
 PATIENCE, BYTES_PER_SECOND, LOOK_EVERY = 15.0, 16_384, 1.0
@@ -246,7 +245,7 @@ def start() -> Buffered:
     """Return the application that a web process runs, and announce that the process is ready."""
     # The event loop needs the interpreter lock several times per request. While threads are busy, it waits up
     # to one switch interval for it: the default of 5 ms costs a fifth of the requests per second.
-    sys.setswitchinterval(float(os.environ.get("BAL_S","0.0005")))
+    sys.setswitchinterval(0.0005)
     _end_requests_quickly()
     import_module(settings.ROOT_URLCONF)  # now, so that the first requests do not wait for it
     gc.freeze()  # the garbage collector need not scan what has been loaded, since it stays
