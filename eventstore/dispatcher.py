@@ -7,12 +7,13 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from eventstore import entries, log
+from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.tally import tally
 from eventstore.domain.topics import Keys
-from eventstore.domain.user import User, decide, keys
+from eventstore.domain.user import User, decide, decide_and_evolve, evolve, keys
 from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
 from eventstore.reading import senders
 from eventstore.streams import Stream, Streams, StreamUnreadable, decode, folded, read_from_checkpoint
@@ -160,6 +161,9 @@ def _decide_and_append(
 
 
 def _decide(stream: Stream, command: Command, named: Keys) -> list[Event] | DomainError:
+    """Return the events of a command, folded into the stream's state, or why it is refused."""
+    if isinstance(command, Batch):
+        return decide_and_evolve(stream.user, command)
     # a checkpoint replaces deleted events, so it is folded from the events, not from the snapshot entries
     user = stream.user
     if isinstance(command, TakeCheckpoint):
@@ -169,9 +173,12 @@ def _decide(stream: Stream, command: Command, named: Keys) -> list[Event] | Doma
         heard = tally(zip(events, senders(rows), strict=True), command.before)
         command = replace(command, listening=heard)
     try:
-        return decide(user, command, named)
+        events = decide(user, command, named)
     except DomainError as refused:
         return refused
+    for event in events:
+        evolve(stream.user, event)
+    return events
 
 
 def _append(
@@ -192,11 +199,11 @@ def _append(
             log.remember_command(stream.id, command_id, stream.position, stream.version, outcome.answer)
         return outcome
     version = stream.version + len(events)
-    changed = stream.apply(events)
     # the answer is stored by the statement that appends, so it must be rendered before
     outcome = Outcome(events, version, 0, stream.user)
     if command_id is not None:
         outcome = _rendered(outcome, answer)
+    changed = stream.changed()
     position = log.append(stream.id, stream.version, events, origin, command_id, outcome.answer, changed)
     if position is None:
         return None

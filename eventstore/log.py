@@ -8,6 +8,7 @@ Django's) when the store is unavailable.
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -211,7 +212,8 @@ def append(
     if position is None:
         counters.count("append_conflicts")
     else:
-        counters.add(*((("events", codec.name_of(event)[0]), 1) for event in events))
+        kinds = Counter(map(type, events))
+        counters.add(*((("events", kind.__name__), count) for kind, count in kinds.items()))
     return position
 
 

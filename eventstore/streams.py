@@ -179,6 +179,10 @@ class Stream:
         """Fold in events; return the snapshot entries to store."""
         for event in events:
             evolve(self.user, event)
+        return self.changed()
+
+    def changed(self) -> list[KeptEntry]:
+        """Return the snapshot entries to store for the events that were folded into the state."""
         return [
             kept(topic, key, one.known[key], is_new)
             for topic, one in self._entries.items()
@@ -186,7 +190,7 @@ class Stream:
         ]
 
     def recorded(self, events: Sequence[Event], position: int) -> None:
-        """Note that the applied events have been appended."""
+        """Note that the events that were folded in have been appended."""
         for one in self._entries.values():
             one.changed.clear()
         self.version += len(events)

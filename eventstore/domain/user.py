@@ -1,7 +1,6 @@
 """The aggregate: everything that one listener's stream says, topic by topic."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from eventstore.domain import checkpoint, collections, episodes, sync, upnext
@@ -18,7 +17,7 @@ from eventstore.domain.sync import SyncUserData
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import OF_COMMAND, OF_EVENT, TOPICS, WITHOUT_GUID, Keys, User
 
-__all__ = ["User", "decide", "evolve", "keys"]
+__all__ = ["User", "decide", "decide_and_evolve", "evolve", "keys"]
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -56,6 +55,8 @@ def decide(user: User, command: Command, named: Keys | None = None) -> list[Even
         return [checkpoint.take(user, command)]
     if isinstance(command, ImportListening):
         return bring(command)
+    if isinstance(command, Batch):
+        return decide_and_evolve(user.copy(), command)
     identified = episodes.identified(user, command)
     if identified:
         # a command names one episode: what is known of others does not matter
@@ -66,10 +67,28 @@ def decide(user: User, command: Command, named: Keys | None = None) -> list[Even
     resolved = episodes.resolve(user, command)
     if named is None or resolved is not command:
         named = keys(resolved)
-    entries = _entries(user, named)
-    if isinstance(resolved, Batch):
-        return [*identified, *_decide_batch(entries, resolved)]
-    return [*identified, *decide_on(entries, resolved)]
+    return [*identified, *decide_on(_entries(user, named), resolved)]
+
+
+def decide_and_evolve(user: User, batch: Batch) -> list[Event]:
+    """Decide each order of a batch on the result of those before it, and return the events, which are folded
+    into the state, in place."""
+    events: list[Event] = [*episodes.identified(user, batch)]
+    for event in events:
+        evolve(user, event)
+    resolved = episodes.resolve(user, batch)
+    if resolved is not batch:
+        _entries(user, keys(resolved))  # read at once
+    entries = {topic.name: getattr(user, topic.name) for topic in TOPICS}
+    for order in resolved.orders:
+        try:
+            decided = decide_on(entries, order)
+        except DomainError:
+            continue
+        for event in decided:
+            evolve(user, event)
+        events += decided
+    return events
 
 
 def decide_on(entries: Entries, command: Command) -> list[Event]:
@@ -99,24 +118,6 @@ def _keys_of_batch(batch: Batch) -> Keys:
             named.setdefault("collections", {})[str(default_id(batch.user_id))] = None
     named[WITHOUT_GUID] = dict.fromkeys(episodes.keys_of_enclosures(batch))
     return {topic: tuple(keys) for topic, keys in named.items()}
-
-
-def _decide_batch(entries: Entries, batch: Batch) -> list[Event]:
-    """Decide each order on the result of those before it."""
-    known = {
-        topic.name: topic.register.prune(entries[topic.name], NEVER)
-        for topic in TOPICS
-        if topic.name in entries
-    }
-    events: list[Event] = []
-    for order in batch.orders:
-        with suppress(DomainError):
-            for event in decide_on(known, order):
-                events.append(event)
-                topic = OF_EVENT[type(event)]
-                if type(event) not in topic.not_state:
-                    topic.register.evolve(known[topic.name], event)
-    return events
 
 
 def evolve(user: User, event: Event) -> None:
