@@ -44,11 +44,10 @@ def upload(call: Call, version: int = 2) -> dict[str, Any]:
     moves = moves_among(call, device, reading.podcasts, None if call.topic else reading.corrections)
     if moves.feeds:
         orders = [replace(order, feed=moves.feeds.get(order.feed, order.feed)) for order in orders]
-    last = marks.place(call.app, 0).last
     outcome = record(call.batch((*registered, *moves.orders, *orders)), origin_of(call, device))
     _tell_upload(call, orders, outcome, reading)
     before = outcome.version - len(outcome.events)
-    mark = marks.after_upload(call.app, last, before, outcome.version, marks.EPISODES, call.now)
+    mark = marks.after_upload(call.app, before, outcome.version, marks.EPISODES, call.now)
     answer: dict[str, Any] = {"timestamp": mark, "update_urls": reading.corrections.listed()}
     return answer | ({"skipped": reading.skipped} if reading.skipped else {})
 

@@ -49,9 +49,14 @@ SELECT %(user)s, %(app)s, next, %(version)s, %(now)s
  WHERE next <= %(most)s
 ON CONFLICT DO NOTHING RETURNING mark
 """
+# Let an app's last mark stand for a later version. The commit does not wait for the disk: after a crash the
+# mark stands for the earlier version again, and the app is sent its own changes once more.
 MOVE = """
-UPDATE system.sync_marks SET version = %s, at = %s
- WHERE user_id = %s AND app = %s AND mark = %s AND version = %s
+WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+UPDATE system.sync_marks SET version = %(version)s, at = %(now)s FROM unhurried
+ WHERE user_id = %(user)s AND app = %(app)s AND version = %(known)s
+   AND mark = (SELECT max(mark) FROM system.sync_marks WHERE user_id = %(user)s AND app = %(app)s)
+RETURNING mark
 """
 DROP_ABOVE = "DELETE FROM system.sync_marks WHERE user_id = %s AND version > %s"
 
@@ -134,13 +139,16 @@ def after_reading(app: App, found: Place, version: int, has_news: bool, now: dat
     return _draw(app, last, version, now)
 
 
-def after_upload(app: App, last: Mark | None, before: int, version: int, topic: Types, now: datetime) -> int:
+def after_upload(app: App, before: int, version: int, topic: Types, now: datetime) -> int:
     """Return the mark for an upload that moved the stream from version ``before`` to ``version``.
 
     If others have changed the topic since the app's last mark, that mark is given again, so that the app's
     next read returns what arrived between its read and its upload. Otherwise the app has everything, and its
     own changes are not sent back.
     """
+    if app.is_one and version > before and (moved := _move(app, before, version, now)) is not None:
+        return moved  # most often, nothing has happened since the app's last mark
+    last = place(app, 0).last
     if last is not None and (not app.is_one or version <= last.version):
         return last.mark
     between = app.user_id, 0 if last is None else last.version, before
@@ -148,9 +156,17 @@ def after_upload(app: App, last: Mark | None, before: int, version: int, topic: 
         # never 0: an app that sends 0 is not told of removals
         return _draw(app, None, 0, now) if last is None else last.mark
     if last is not None and not changes.has_others(*between, (*SUBSCRIPTIONS, *EPISODES), app.name):
-        run(MOVE, [version, now, app.user_id, app.key, last.mark, last.version], "system")
+        _move(app, last.version, version, now)
         return last.mark
     return _draw(app, last, version, now)
+
+
+def _move(app: App, known: int, version: int, now: datetime) -> int | None:
+    """Let the app's last mark stand for ``version`` if it stands for version ``known``; return the mark, or
+    None if it does not."""
+    values = {"user": app.user_id, "app": app.key, "known": known, "version": version, "now": now}
+    row = run(MOVE, values, "system").fetchone()
+    return None if row is None else int(row[0])
 
 
 def _draw(app: App, last: Mark | None, version: int, now: datetime) -> int:

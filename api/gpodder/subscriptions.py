@@ -156,12 +156,11 @@ def upload(call: Call, device: str, add: Any, remove: Any) -> dict[str, Any]:
     removed = dict(_taken(remove, "remove", corrections, skipped))
     if added.keys() & removed.keys():
         raise bad("A podcast is both added and removed.")
-    last = marks.place(call.app, 0).last
     moves = moves_among(call, device, added | removed, None if call.topic else corrections)
     outcome = store(call, device, added, removed, moves, also_same=False)
     _tell(call, "sent_podcasts", len(add) + len(remove), outcome, corrections)
     before = outcome.version - len(outcome.events)
-    mark = marks.after_upload(call.app, last, before, outcome.version, marks.SUBSCRIPTIONS, call.now)
+    mark = marks.after_upload(call.app, before, outcome.version, marks.SUBSCRIPTIONS, call.now)
     answer: dict[str, Any] = {"timestamp": mark, "update_urls": corrections.listed()}
     return answer | ({"skipped": skipped} if skipped else {})
 
