@@ -57,21 +57,21 @@ def subscriptions(user_id: UUID) -> Contents:
 def collection(user_id: UUID, collection_id: UUID) -> Contents | None:
     """Return the newest episodes of the followed shows of a collection; None if
     there is no such collection."""
-    rows = lists.collection(user_id, collection_id).rows
+    rows = lists.COLLECTIONS.find(user_id, collection_id).rows
     if not rows:
         return None
     followed = set(_followed(user_id))
-    page = lists.collection_feeds(user_id, collection_id, limit=MOST_SHOWS)
+    page = lists.COLLECTIONS.members(user_id, collection_id, limit=MOST_SHOWS)
     names = [row.rss_source_feed for row in page.rows if row.rss_source_feed in followed]
     return _newest(rows[0].name, rows[0].description or "", names)
 
 
 def playlist(user_id: UUID, playlist_id: UUID) -> Contents | None:
     """Return the episodes of a playlist in its own order; None if there is no such playlist."""
-    rows = lists.playlist(user_id, playlist_id).rows
+    rows = lists.PLAYLISTS.find(user_id, playlist_id).rows
     if not rows:
         return None
-    page = lists.playlist_items(user_id, playlist_id, limit=MOST_OF_A_PLAYLIST)
+    page = lists.PLAYLISTS.members(user_id, playlist_id, limit=MOST_OF_A_PLAYLIST)
     names = [(row.rss_source_feed, row.rss_source_item) for row in page.rows]
     return _named(rows[0].name, rows[0].description or "", names, is_ordered=True)
 

@@ -1,13 +1,15 @@
 """Reads of playlists and collections: which there are, and the members of one, in its order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
-from eventstore.domain.identifiers import episode_key, feed_key_of
 from projections.connect import run
-from projections.queries import PAGE, Page, Query, Row, key, moment
+from projections.queries import PAGE, Page, Query, key, moment
+
+L = TypeVar("L")
+M = TypeVar("M")
 
 # The place of members added since the order was set: after all others.
 LAST = 2**31 - 1
@@ -39,7 +41,7 @@ SELECT wanted.id, member.rss_source_feed
         GROUP BY rss_source_feed ORDER BY at DESC, rss_source_feed LIMIT %s) AS member
  ORDER BY wanted.id, member.at DESC, member.rss_source_feed
 """
-HOLDING = """
+CONTAINING = """
 SELECT list.{id} FROM "users"."{lists}" AS list JOIN "users"."{members}" AS member USING (user_id, {id})
  WHERE list.user_id = %s AND {exists} AND member.{key} = %s::uuid AND {is_in}
 """
@@ -89,112 +91,56 @@ class CollectionFeedRow(NamedTuple):
     added_at: datetime
 
 
-def _lists(row: type[Row], projector: str, id_: str, members: str) -> Query[Row]:
-    """Return a query for the lists of one kind that exist, each with its number of members."""
-    count = COUNT.format(members=members, id=id_, is_in=IS_IN)
-    columns = [f"{id_} AS id", *cast(Any, row)._fields[1:-1], f"{count} AS members"]
-    source = f'"users"."{projector}" list WHERE user_id = %s AND {EXISTS}'
-    return Query(projector, row, source, {id_: key}, ", ".join(columns))
+class Lists(Generic[L, M]):
+    """Reads of one kind of list. They find only the listener's own lists; those with ``after`` raise
+    ``InvalidCursor``.
+
+    ``row`` and ``member`` are the rows of a list and of a member; ``one`` and ``content`` are the nouns that
+    the names of tables and columns are made of. ``name``: the SQL for what a list's order calls a member.
+    """
+
+    def __init__(self, row: type[L], member: type[M], *, one: str, content: str, name: str) -> None:
+        self.topic, self._id, self._key = f"{one}s", f"{one}_id", f"{content}_key"
+        self._names = {"lists": self.topic, "id": self._id, "members": f"{one}_{content}s", "key": self._key}
+        columns = [f"{self._id} AS id", *cast(Any, row)._fields[1:-1], f"{self._sql(COUNT)} AS members"]
+        source = f'"users"."{self.topic}" list WHERE user_id = %s AND {EXISTS}'
+        self._lists = Query(self.topic, row, source, {self._id: key}, ", ".join(columns))
+        source = self._sql(MEMBERS, last=LAST, name=name, order=f"{content}_order")
+        keys: dict[str, Callable[[str], Any]] = {"place": _place, "added_at": moment, self._key: key}
+        self._members = Query(self.topic, member, source, keys)
+
+    def page(self, user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[L]:
+        """Return a listener's lists, each with its number of members, in a stable order."""
+        return self._lists.page([user_id], {}, after, limit)
+
+    def find(self, user_id: UUID, list_id: UUID) -> Page[L]:
+        """Return one list; a page without rows if there is none with that id."""
+        return self._lists.page([user_id], {f"{self._id} = %s": list_id})
+
+    def members(self, user_id: UUID, list_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[M]:
+        """Return the members of a list, in its order."""
+        return self._members.page([user_id, list_id], {}, after, limit)
+
+    def containing(self, user_id: UUID, digest: str) -> set[UUID]:
+        """Return the ids of the lists that contain a member, given by its ``feed_key_of`` or
+        ``episode_key``."""
+        return {list_id for (list_id,) in run(self._sql(CONTAINING), [user_id, digest])}
+
+    def latest_feeds(self, user_id: UUID, list_ids: Sequence[UUID], limit: int) -> dict[UUID, list[str]]:
+        """Return the feeds of what was last added to each of these lists, at most ``limit`` for each."""
+        found: dict[UUID, list[str]] = {list_id: [] for list_id in list_ids}
+        if found:
+            for list_id, feed in run(self._sql(LATEST_FEEDS), [list(list_ids), user_id, limit]):
+                found[list_id].append(feed)
+        return found
+
+    def _sql(self, template: str, **more: object) -> str:
+        return template.format(exists=EXISTS, is_in=IS_IN, **self._names, **more)
 
 
-def _members(row: type[Row], projector: str, *, key_: str, name: str, **names: str) -> Query[Row]:
-    """Return a query for the members of a list, in its order."""
-    source = MEMBERS.format(exists=EXISTS, is_in=IS_IN, last=LAST, lists=projector, name=name, **names)
-    return Query(projector, row, source, {"place": _place, "added_at": moment, key_: key})
-
-
-PLAYLISTS = _lists(PlaylistRow, "playlists", "playlist_id", "playlist_items")
-COLLECTIONS = _lists(CollectionRow, "collections", "collection_id", "collection_feeds")
-ITEMS = _members(
-    PlaylistItemRow,
-    "playlists",
-    id="playlist_id",
-    members="playlist_items",
-    key_="item_key",
-    name="replace(item_key::text, '-', '')",
-    order="item_order",
+PLAYLISTS = Lists(
+    PlaylistRow, PlaylistItemRow, one="playlist", content="item", name="replace(item_key::text, '-', '')"
 )
-FEEDS = _members(
-    CollectionFeedRow,
-    "collections",
-    id="collection_id",
-    members="collection_feeds",
-    key_="feed_key",
-    name="rss_source_feed",
-    order="feed_order",
+COLLECTIONS = Lists(
+    CollectionRow, CollectionFeedRow, one="collection", content="feed", name="rss_source_feed"
 )
-
-
-def playlists(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[PlaylistRow]:
-    """Return a listener's playlists in a stable order. Raises ``InvalidCursor``, as all reads with ``after``
-    do."""
-    return PLAYLISTS.page([user_id], {}, after, limit)
-
-
-def playlist(user_id: UUID, playlist_id: UUID) -> Page[PlaylistRow]:
-    """Return one of a listener's playlists; a page without rows if there is none with that id."""
-    return PLAYLISTS.page([user_id], {"playlist_id = %s": playlist_id})
-
-
-def playlist_items(
-    user_id: UUID, playlist_id: UUID, after: str | None = None, limit: int = PAGE
-) -> Page[PlaylistItemRow]:
-    """Return the episodes in a playlist, in its order."""
-    return ITEMS.page([user_id, playlist_id], {}, after, limit)
-
-
-def collections(user_id: UUID, after: str | None = None, limit: int = PAGE) -> Page[CollectionRow]:
-    """Return a listener's collections in a stable order."""
-    return COLLECTIONS.page([user_id], {}, after, limit)
-
-
-def collection(user_id: UUID, collection_id: UUID) -> Page[CollectionRow]:
-    """Return one of a listener's collections; a page without rows if there is none with that id."""
-    return COLLECTIONS.page([user_id], {"collection_id = %s": collection_id})
-
-
-def collection_feeds(
-    user_id: UUID, collection_id: UUID, after: str | None = None, limit: int = PAGE
-) -> Page[CollectionFeedRow]:
-    """Return the feeds in a collection, in its order."""
-    return FEEDS.page([user_id, collection_id], {}, after, limit)
-
-
-def playlists_with(user_id: UUID, feed: str, item: str) -> set[UUID]:
-    """Return the ids of a listener's playlists that contain an episode (normalised feed and item)."""
-    return _holding("playlist", "item_key", "playlist_items", user_id, episode_key(feed, item))
-
-
-def collections_with(user_id: UUID, feed: str) -> set[UUID]:
-    """Return the ids of a listener's collections that contain a feed."""
-    return _holding("collection", "feed_key", "collection_feeds", user_id, feed_key_of(feed))
-
-
-def latest_feeds_of_playlists(
-    user_id: UUID, playlist_ids: Sequence[UUID], limit: int
-) -> dict[UUID, list[str]]:
-    """Return the feeds of what was last added to each of these playlists, at most ``limit`` for each."""
-    return _latest_feeds("playlist_id", "playlist_items", user_id, playlist_ids, limit)
-
-
-def latest_feeds_of_collections(
-    user_id: UUID, collection_ids: Sequence[UUID], limit: int
-) -> dict[UUID, list[str]]:
-    """Return the feeds last added to each of these collections, at most ``limit`` for each."""
-    return _latest_feeds("collection_id", "collection_feeds", user_id, collection_ids, limit)
-
-
-def _holding(one: str, key_: str, members: str, user_id: UUID, digest: str) -> set[UUID]:
-    names = {"id": f"{one}_id", "lists": f"{one}s", "members": members, "key": key_}
-    statement = HOLDING.format(exists=EXISTS, is_in=IS_IN, **names)
-    return {list_id for (list_id,) in run(statement, [user_id, digest])}
-
-
-def _latest_feeds(
-    id_: str, members: str, user_id: UUID, list_ids: Sequence[UUID], limit: int
-) -> dict[UUID, list[str]]:
-    statement = LATEST_FEEDS.format(id=id_, members=members, is_in=IS_IN)
-    found: dict[UUID, list[str]] = {list_id: [] for list_id in list_ids}
-    for list_id, feed in run(statement, [list(list_ids), user_id, limit]) if list_ids else ():
-        found[list_id].append(feed)
-    return found

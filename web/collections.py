@@ -10,12 +10,10 @@ from accounts.models import User
 from accounts.pages import read_or_post
 from eventstore.domain import collections
 from eventstore.domain.identifiers import feed_key_of
-from eventstore.domain.ordered import Commands
 from feeds import browsing
 from feeds.queries import feeds_for
-from projections import lists as reads
 from projections import queries
-from projections.lists import CollectionFeedRow
+from projections.lists import COLLECTIONS, CollectionFeedRow
 from web import choosing, shown
 from web.acting import for_listeners
 from web.addresses import in_path
@@ -36,17 +34,8 @@ def show(user_id: UUID, rows: Sequence[CollectionFeedRow]) -> list[Member]:
 
 
 KIND = Kind(
-    many="collections",
-    id="collection_id",
     register=collections.REGISTER,
-    commands=Commands(
-        collections.CreateCollection,
-        collections.UpdateCollection,
-        collections.DeleteCollection,
-        collections.AddFeedToCollection,
-        collections.RemoveFeedFromCollection,
-        collections.ReorderCollection,
-    ),
+    reads=COLLECTIONS,
     form=CollectionForm,
     words=Words(
         title=_("Collections"),
@@ -56,14 +45,9 @@ KIND = Kind(
         deleted=_("%(list)s is deleted."),
         exists=_("You have a collection made by this form already."),
     ),
-    read_lists=reads.collections,
-    read_list=reads.collection,
-    read_members=reads.collection_feeds,
-    latest_feeds=reads.latest_feeds_of_collections,
     names=lambda row: {"feed": row.rss_source_feed},
-    digest=lambda feed: feed_key_of(feed),
+    key=lambda row: feed_key_of(row.rss_source_feed),
     show=show,
-    name_many="feeds",
     order=lambda rows: tuple(row.rss_source_feed for row in rows),
 )
 
@@ -77,7 +61,7 @@ def choose(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         if subscription is None or not subscription.active:
             raise Http404
         known = feeds_for(user.pk, [feed])
-        holding = reads.collections_with(user.pk, feed)
+        holding = COLLECTIONS.containing(user.pk, feed_key_of(feed))
         lists = [each for each in KIND.all_of(user.pk) if not each.is_default]
     path = f"/podcasts/{in_path(feed)}"
     title = shown.named(feed, known.get(feed)).title

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest
 
-from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain.identifiers import episode_key, parts_of_item
 from eventstore.domain.plays import PlayEntry
 from feeds import browsing
 from feeds.browsing import EpisodeRow, Summary
@@ -41,7 +41,7 @@ def find(user_id: UUID, feed: str, item: str) -> Found:
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
     known = sight.known_feeds(user_id, feed)
     row = browsing.episode_of((feed, item), known)
-    if play is None and row is None and not lists.playlists_with(user_id, feed, item):
+    if play is None and row is None and not lists.PLAYLISTS.containing(user_id, episode_key(feed, item)):
         raise Http404
     return _found(feed, item, play, known.get(feed), row)
 

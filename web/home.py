@@ -64,7 +64,7 @@ def listening(request: HttpRequest, user: User) -> HttpResponse:
     next, and other recent episodes."""
     with caught_up(request, "plays", "subscriptions", "playlists"):
         plays = queries.play_statuses(user.pk, played=False, limit=2 * IN_PROGRESS, newest_first=True).rows
-        queue = lists.playlist_items(user.pk, queue_id(user.pk), limit=QUEUED + 1).rows
+        queue = lists.PLAYLISTS.members(user.pk, queue_id(user.pk), limit=QUEUED + 1).rows
         begun, queued = _own(user.pk, [play for play in plays if play.position][:IN_PROGRESS], queue)
         followed = queries.subscriptions(user.pk, limit=MOST_FOLLOWED).rows
         found = _new(user.pk, [row.rss_source_feed for row in followed], timezone.now())

@@ -98,7 +98,7 @@ def _move(
     ordered.insert(wanted, rows[place])
     names = kind.order(ordered)
     try:
-        return act(request, user, kind.commands.reorder, **{kind.id: listed.id, kind.name_many: names})
+        return act(request, user, kind.commands.reorder, **{kind.id: listed.id, kind.register.plural: names})
     except DomainError:  # the list was deleted in the meantime
         raise Http404 from None
 

@@ -28,13 +28,13 @@ def page_of(user_id: UUID, kind: Kind, list_id: UUID, after: str) -> dict[str, A
     ``BadRequest`` for an invalid cursor."""
     listed = kind.find(user_id, list_id)
     try:
-        page = kind.read_members(user_id, list_id, after or None, MEMBERS)
+        page = kind.reads.members(user_id, list_id, after or None, MEMBERS)
     except InvalidCursor:
         raise BadRequest from None
     rows = page.rows
     is_timed = kind.is_playlists and not after and listed.size <= TIMED
     if is_timed and page.next:
-        rows = kind.read_members(user_id, list_id, None, TIMED).rows
+        rows = kind.reads.members(user_id, list_id, limit=TIMED).rows
     members = kind.show(user_id, rows)
     return {
         "kind": kind,

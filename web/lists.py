@@ -1,7 +1,7 @@
 """What playlists and collections have in common: both are named, ordered lists, with the same
 data to show and the same pages."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,7 +17,7 @@ from eventstore.domain.ordered import Commands, OrderedSet
 from eventstore.domain.playlists import QUEUE_NAME
 from eventstore.domain.user import User as State
 from feeds.queries import feeds_for
-from projections.queries import Page
+from projections.lists import Lists
 from web import shown, words
 from web.listforms import PlaylistForm
 from web.shown import Episode, Podcast
@@ -50,27 +50,33 @@ class Words(NamedTuple):
 class Kind:
     """A kind of list: playlists or collections.
 
-    ``many``: the topic, which is also the name of its projector and the first part of its paths. ``id``: the
-    field of commands with the list's id. ``names``: the fields of commands that identify the member in a row;
-    ``digest``: the digest of these. ``show``: the members with what is known about them. ``name_many``: the
-    field of the reordering command, and ``order`` its value.
+    ``names``: the fields of commands that identify the member in a row; ``key``: what identifies it in forms.
+    ``show``: the members with what is known about them. ``order``: the rows as the reordering command names
+    them.
     """
 
-    many: str
-    id: str
     register: OrderedSet[Any, Any]
-    commands: Commands
+    reads: Lists[Any, Any]
     form: type[PlaylistForm]
     words: Words
-    read_lists: Callable[[UUID, str | None, int], Page[Any]]
-    read_list: Callable[[UUID, UUID], Page[Any]]
-    read_members: Callable[[UUID, UUID, str | None, int], Page[Any]]
-    latest_feeds: Callable[[UUID, Sequence[UUID], int], Mapping[UUID, list[str]]]
     names: Callable[[Any], dict[str, str]]
-    digest: Callable[..., str]
+    key: Callable[[Any], str]
     show: Callable[[UUID, Sequence[Any]], list[Member]]
-    name_many: str
     order: Callable[[Sequence[Any]], tuple[Any, ...]]
+
+    @property
+    def many(self) -> str:
+        """Return the topic, which is also the name of its projector and the first part of its paths."""
+        return self.reads.topic
+
+    @property
+    def commands(self) -> Commands:
+        return self.register.commands
+
+    @property
+    def id(self) -> str:
+        """Return the field of commands with the list's id."""
+        return self.register.key.column
 
     @property
     def is_playlists(self) -> bool:
@@ -80,20 +86,16 @@ class Kind:
     def path(self) -> str:
         return f"/{self.many}"
 
-    def key(self, row: Any) -> str:
-        """Return the key that identifies a member in forms."""
-        return self.digest(**self.names(row))
-
     def all_of(self, user_id: UUID) -> list["Listed"]:
         """Return all lists of a listener except the queue, the default collection
         first and the others by name."""
-        rows = self.read_lists(user_id, None, MOST_LISTS).rows
+        rows = self.reads.page(user_id, limit=MOST_LISTS).rows
         found = [listed for row in rows if not (listed := Listed.of(self, row)).is_queue]
         return sorted(found, key=lambda each: (not each.is_default, each.name.casefold(), each.id))
 
     def find(self, user_id: UUID, list_id: UUID) -> "Listed":
         """Return one list of a listener. Raises ``Http404``."""
-        rows = self.read_list(user_id, list_id).rows
+        rows = self.reads.find(user_id, list_id).rows
         if not rows:
             raise Http404
         return Listed.of(self, rows[0])
@@ -111,14 +113,14 @@ class Kind:
         """
         known = getattr(state, self.many)[str(list_id)]
         if getattr(known, "is_default", False):
-            return self.read_members(state.user_id, list_id, None, MOST_MEMBERS).rows
+            return self.reads.members(state.user_id, list_id, limit=MOST_MEMBERS).rows
         # the members that are still in the list come first
-        told: Any = getattr(self.register.to_entry(str(list_id), known), self.register.plural)
-        return list(told[: len(self.register.arranged(known))])
+        entries: Any = getattr(self.register.to_entry(str(list_id), known), self.register.plural)
+        return list(entries[: len(self.register.arranged(known))])
 
     def pictures(self, user_id: UUID, lists: Sequence["Listed"]) -> list["Listed"]:
         """Return the same lists with the covers of what was last added to them."""
-        feeds = self.latest_feeds(user_id, [each.id for each in lists], PICTURES)
+        feeds = self.reads.latest_feeds(user_id, [each.id for each in lists], PICTURES)
         known = feeds_for(user_id, {feed for found in feeds.values() for feed in found})
         return [
             each._replace(covers=[shown.named(feed, known.get(feed)) for feed in feeds[each.id]])

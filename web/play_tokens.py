@@ -137,9 +137,11 @@ def listed(user_id: UUID, now: datetime) -> list[Token]:
 def lists_of(user_id: UUID) -> list[OwnList]:
     """Return what tokens can open: everything followed, what is saved, the
     queue, playlists and collections."""
-    playlists = [row for row in lists.playlists(user_id, limit=MOST_LISTS).rows if row.kind != "queue"]
+    playlists = [row for row in lists.PLAYLISTS.page(user_id, limit=MOST_LISTS).rows if row.kind != "queue"]
     # the default collection is the same as everything followed
-    collections = [row for row in lists.collections(user_id, limit=MOST_LISTS).rows if not row.is_default]
+    collections = [
+        row for row in lists.COLLECTIONS.page(user_id, limit=MOST_LISTS).rows if not row.is_default
+    ]
     return [
         OwnList("subscriptions", _("Everything that you follow"), "subscriptions"),
         OwnList("saved", _("Saved episodes"), "saved"),
@@ -165,9 +167,9 @@ def _one_list(user_id: UUID, name: str) -> OwnList:
         list_id = UUID(name)
     except ValueError:
         raise Http404 from None
-    for row in lists.playlist(user_id, list_id).rows:
+    for row in lists.PLAYLISTS.find(user_id, list_id).rows:
         return OwnList(str(row.id), _("Playlist: %(name)s") % {"name": row.name}, f"playlists/{row.id}")
-    for found in lists.collection(user_id, list_id).rows:
+    for found in lists.COLLECTIONS.find(user_id, list_id).rows:
         label = _("Collection: %(name)s") % {"name": found.name}
         return OwnList(str(found.id), label, f"collections/{found.id}")
     raise Http404

@@ -11,12 +11,10 @@ from accounts.pages import read_or_post
 from eventstore.domain import playlists
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.naming import EpisodeName
-from eventstore.domain.ordered import Commands
 from eventstore.domain.plays import PlayEntry
 from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for
-from projections import lists as reads
 from projections import queries
-from projections.lists import PlaylistItemRow
+from projections.lists import PLAYLISTS, PlaylistItemRow
 from web import choosing, sight, words
 from web.acting import for_listeners
 from web.addresses import asked_feed, in_path
@@ -63,17 +61,8 @@ def episode_of(
 
 
 KIND = Kind(
-    many="playlists",
-    id="playlist_id",
     register=playlists.REGISTER,
-    commands=Commands(
-        playlists.CreatePlaylist,
-        playlists.UpdatePlaylist,
-        playlists.DeletePlaylist,
-        playlists.AddToPlaylist,
-        playlists.RemoveFromPlaylist,
-        playlists.ReorderPlaylist,
-    ),
+    reads=PLAYLISTS,
     form=PlaylistForm,
     words=Words(
         title=_("Playlists"),
@@ -83,14 +72,9 @@ KIND = Kind(
         deleted=_("%(list)s is deleted."),
         exists=_("You have a playlist made by this form already."),
     ),
-    read_lists=reads.playlists,
-    read_list=reads.playlist,
-    read_members=reads.playlist_items,
-    latest_feeds=reads.latest_feeds_of_playlists,
     names=lambda row: {"feed": row.rss_source_feed, "item": row.rss_source_item},
-    digest=episode_key,
+    key=lambda row: episode_key(row.rss_source_feed, row.rss_source_item),
     show=show,
-    name_many="items",
     order=lambda rows: tuple(EpisodeName(row.rss_source_feed, row.rss_source_item) for row in rows),
 )
 
@@ -104,7 +88,7 @@ def choose(request: HttpRequest, user: User, item: str) -> HttpResponse:
         known = sight.known_feeds(user.pk, feed)
         found = episodes_of([(feed, item)], known).get((feed, item))
         play = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
-        holding = reads.playlists_with(user.pk, feed, item)
+        holding = PLAYLISTS.containing(user.pk, episode_key(feed, item))
         if found is None and play is None and not holding:
             raise Http404
         lists = KIND.all_of(user.pk)

@@ -141,7 +141,7 @@ def menu(request: HttpRequest, user: User, item: str) -> HttpResponse:
     feed = asked_feed(request)
     with caught_up(request, "playlists", "plays"):
         episode = _episode(user.pk, feed, item)
-        holding = reads.playlists_with(user.pk, feed, item)
+        holding = reads.PLAYLISTS.containing(user.pk, episode_key(feed, item))
     is_dialog = is_partial(request)
     back = request.htmx.current_url_abs_path if is_dialog else request.GET.get("back")  # type: ignore[attr-defined]
     context = {
@@ -167,7 +167,7 @@ def _episode(user_id: UUID, feed: str, item: str) -> Episode:
     known = sight.known_feeds(user_id, feed)
     found = episodes_of([(feed, item)], known).get((feed, item))
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
-    if found is None and play is None and not reads.playlists_with(user_id, feed, item):
+    if found is None and play is None and not reads.PLAYLISTS.containing(user_id, episode_key(feed, item)):
         raise Http404
     title = (found.title if found else "") or words.episode_name(item)
     podcast = known[feed].title if feed in known else ""

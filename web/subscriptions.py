@@ -81,7 +81,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
     wanted = form.cleaned_data if form.is_valid() else form.defaults
     with caught_up(request, "subscriptions", "plays", "collections", "privacy", "held_removals"):
         followed = _followed(user.pk)
-        collections = [row for row in lists.collections(user.pk).rows if not row.is_default]
+        collections = [row for row in lists.COLLECTIONS.page(user.pk).rows if not row.is_default]
         found = _in_collection(user.pk, followed, wanted["collection"])
         if text := wanted["q"].casefold():
             found = [each for each in found if each.holds(text)]
@@ -181,7 +181,7 @@ def _followed(user_id: UUID) -> list[Followed]:
 def _in_collection(user_id: UUID, followed: list[Followed], collection: UUID | None) -> list[Followed]:
     if collection is None:
         return list(followed)
-    rows = lists.collection_feeds(user_id, collection, limit=MOST_FOLLOWED).rows
+    rows = lists.COLLECTIONS.members(user_id, collection, limit=MOST_FOLLOWED).rows
     inside = {row.rss_source_feed for row in rows}
     return [each for each in followed if each.feed in inside]
 

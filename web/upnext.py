@@ -87,8 +87,8 @@ def _in_playlist(user_id: UUID, found: Found, playlist: UUID | None) -> Iterator
     playlist, all that were not."""
     if playlist is None:
         return
-    for row in lists.playlist(user_id, playlist).rows:
-        members = lists.playlist_items(user_id, playlist, limit=MOST_MEMBERS).rows
+    for row in lists.PLAYLISTS.find(user_id, playlist).rows:
+        members = lists.PLAYLISTS.members(user_id, playlist, limit=MOST_MEMBERS).rows
         before, after = _around(found, members)
         rest = after if len(before) < len(members) else before
         plays = queries.play_statuses_of(user_id, [_name(each) for each in rest])
@@ -100,7 +100,7 @@ def _in_playlist(user_id: UUID, found: Found, playlist: UUID | None) -> Iterator
 def _in_queue(user_id: UUID, found: Found) -> Iterator[Coming]:
     """Yield the queue's episodes after it, and then those before it; if it is not
     in the queue, the whole queue."""
-    members = lists.playlist_items(user_id, queue_id(user_id), limit=MOST_MEMBERS).rows
+    members = lists.PLAYLISTS.members(user_id, queue_id(user_id), limit=MOST_MEMBERS).rows
     before, after = _around(found, members)
     for each in (*after, *before):
         yield _of_row(each, _("Up next"))

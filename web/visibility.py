@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.pages import is_own_path, read_or_post
 from eventstore.domain import privacy
+from eventstore.domain.identifiers import episode_key
 from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
 from feeds import browsing
 from feeds.queries import episodes_of
@@ -51,7 +52,7 @@ def _may_see(user_id: UUID, feed: str, item: str) -> bool:
         return True
     if episodes_of([(feed, item)], sight.known_feeds(user_id, feed)):
         return True
-    return bool(lists.playlists_with(user_id, feed, item))
+    return bool(lists.PLAYLISTS.containing(user_id, episode_key(feed, item)))
 
 
 def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:

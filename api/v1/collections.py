@@ -103,23 +103,13 @@ def _state(user: User, collection_id: UUID) -> Collection:
 
 paths = lists.paths(
     Kind(
-        one="collection",
-        member="feed",
-        content="feed",
+        register=collections.REGISTER,
+        reads=reads.COLLECTIONS,
         shape=Collection,
         member_shape=CollectionFeed,
         member_name=Feed,
         taken=(CollectionBody, CollectionChanges, CollectionFeedBody, CollectionOrder),
-        read_lists=reads.collections,
-        read_list=reads.collection,
-        read_members=reads.collection_feeds,
         show_member=_show_feed,
         state=_state,
-        create=collections.CreateCollection,
-        update=collections.UpdateCollection,
-        delete=collections.DeleteCollection,
-        add=collections.AddFeedToCollection,
-        remove=collections.RemoveFeedFromCollection,
-        reorder=collections.ReorderCollection,
     )
 )

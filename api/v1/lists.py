@@ -25,7 +25,9 @@ from api.titles import Titles, titles_for
 from api.views import View
 from eventstore.dispatcher import Outcome
 from eventstore.domain.messages import Command
+from eventstore.domain.ordered import Commands, OrderedSet
 from eventstore.domain.user import User
+from projections import lists as reads
 from projections.queries import Page
 
 MOST_MEMBERS = 50_000
@@ -100,15 +102,13 @@ class Deleted(Struct):
 class Kind:
     """A kind of list.
 
-    ``one`` and ``member`` are the nouns used in paths and fields, ``content`` is what people call a member.
-    ``taken``: the request bodies, subclasses of those above. ``list_name``: the type that names a list in a
-    path; ``id_of``: returns the id of a user's list by that name. ``clear``: the command that empties a list,
-    if any.
+    Its ``register`` has the nouns used in paths, fields and texts. ``taken``: the request bodies, subclasses
+    of those above. ``list_name``: the type that names a list in a path; ``id_of``: returns the id of a user's
+    list by that name. ``clear``: the command that empties a list, if any.
     """
 
-    one: str
-    member: str
-    content: str
+    register: OrderedSet[Any, Any]
+    reads: reads.Lists[Any, Any]
     shape: type[Struct]
     member_shape: type[Struct]
     member_name: Any
@@ -116,21 +116,25 @@ class Kind:
     id_of: Callable[[UUID, Any], UUID] = lambda user_id, name: name
     clear: Callable[..., Command] | None = None
     taken: Sequence[type[Struct]]
-    read_lists: Callable[[UUID, str | None, int], Page[Any]]
-    read_list: Callable[[UUID, UUID], Page[Any]]
-    read_members: Callable[[UUID, UUID, str | None, int], Page[Any]]
     show_member: Callable[[Any, Titles], Struct]
     state: Callable[[User, UUID], Struct]
-    create: Callable[..., Command]
-    update: Callable[..., Command]
-    delete: Callable[..., Command]
-    add: Callable[..., Command]
-    remove: Callable[..., Command]
-    reorder: Callable[..., Command]
+
+    @property
+    def one(self) -> str:
+        return self.register.words.noun
 
     @property
     def many(self) -> str:
-        return f"{self.one}s"
+        return self.reads.topic
+
+    @property
+    def member(self) -> str:
+        return self.register.words.member
+
+    @property
+    def content(self) -> str:
+        """Return what people call a member."""
+        return self.register.words.shown
 
     @cached_property
     def shapes(self) -> Sequence[type[Struct]]:
@@ -179,6 +183,10 @@ class Kind:
 class ListView(View):
     kind: ClassVar[Kind]
 
+    @property
+    def commands(self) -> Commands:
+        return self.kind.register.commands
+
     def dispatch_and_answer(
         self,
         request: Request,
@@ -193,7 +201,7 @@ class ListView(View):
         order = answers.order(request, command, **{f"{kind.one}_id": list_id}, **named)
 
         def render(outcome: Outcome) -> Struct:
-            if command is kind.delete:
+            if command is self.commands.delete:
                 return kind.shape_of(Deleted)("success", list_id)  # type: ignore[no-any-return]
             return kind.shape_of(Written)("success", kind.state(outcome.user, list_id))  # type: ignore[no-any-return]
 
@@ -213,7 +221,7 @@ class ListsView(ListView):
         return answers.answer_page(
             request,
             kind.many,
-            lambda: kind.read_lists(user_id, query.cursor, query.limit),
+            lambda: kind.reads.page(user_id, query.cursor, query.limit),
             lambda rows, following: kind.shape_of(Lists)([kind.shape(*row) for row in rows], following),
         )
 
@@ -226,7 +234,7 @@ class ListsView(ListView):
         """422 `{one}_exists` if the user has another {one} with this id. A deleted one is restored."""
         fields = msgspec.structs.asdict(body)
         list_id = fields.pop("id") or uuid4()
-        return self.dispatch_and_answer(request, self.kind.create, list_id, creates=True, **fields)
+        return self.dispatch_and_answer(request, self.commands.create, list_id, creates=True, **fields)
 
 
 class OneListView(ListView):
@@ -238,8 +246,8 @@ class OneListView(ListView):
         kind, user_id, list_id = self.kind, caller_of(request).user_id, self.id_in(request, path)
 
         def read() -> Page[Any]:
-            found = kind.read_list(user_id, list_id)
-            members = kind.read_members(user_id, list_id, query.cursor, query.limit)
+            found = kind.reads.find(user_id, list_id)
+            members = kind.reads.members(user_id, list_id, query.cursor, query.limit)
             return Page([(row, members) for row in found.rows], None, min(found.position, members.position))
 
         page = answers.page(request, kind.many, read)
@@ -255,12 +263,12 @@ class OneListView(ListView):
     def patch(self, request: Request, path: ListPath, body: ListChanges) -> Response:
         """What is left out does not change. 422 `{one}_not_found` if there is none."""
         fields = msgspec.structs.asdict(body)
-        return self.dispatch_and_answer(request, self.kind.update, self.id_in(request, path), **fields)
+        return self.dispatch_and_answer(request, self.commands.update, self.id_in(request, path), **fields)
 
     @operation("Delete a {one}", answers={200: Deleted}, once=True)
     def delete(self, request: Request, path: ListPath) -> Response:
         """Repeating it changes nothing. 422 `{one}_not_found` if there never was one."""
-        return self.dispatch_and_answer(request, self.kind.delete, self.id_in(request, path))
+        return self.dispatch_and_answer(request, self.commands.delete, self.id_in(request, path))
 
 
 class MembersView(ListView):
@@ -275,7 +283,7 @@ class MembersView(ListView):
         """No {content} is in a {one} more than once. Of `added_at` and `removed_at`, the later decides."""
         fields = msgspec.structs.asdict(body)
         return self.dispatch_and_answer(
-            request, self.kind.add, self.id_in(request, path), creates=True, **fields
+            request, self.commands.add, self.id_in(request, path), creates=True, **fields
         )
 
 
@@ -296,7 +304,7 @@ class MemberView(ListView):
     def delete(self, request: Request, path: MemberPath, query: RemoveQuery) -> Response:
         """`removed_at` is for what was done offline. 422 `{member}_not_in_{one}` if it never was in it."""
         fields = {**msgspec.structs.asdict(query), self.kind.member: getattr(path, self.kind.member)}
-        return self.dispatch_and_answer(request, self.kind.remove, self.id_in(request, path), **fields)
+        return self.dispatch_and_answer(request, self.commands.remove, self.id_in(request, path), **fields)
 
 
 class OrderView(ListView):
@@ -307,7 +315,7 @@ class OrderView(ListView):
         """422 `{member}_not_in_{one}` if one of them never was in it; those that have been removed meanwhile
         are skipped. At most 50,000."""
         fields: dict[str, Any] = {f"{self.kind.member}s": tuple(body.names())}
-        return self.dispatch_and_answer(request, self.kind.reorder, self.id_in(request, path), **fields)
+        return self.dispatch_and_answer(request, self.commands.reorder, self.id_in(request, path), **fields)
 
 
 def paths(kind: Kind) -> list[URLPattern]:

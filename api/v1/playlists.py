@@ -124,26 +124,16 @@ def _state(user: User, playlist_id: UUID) -> Playlist:
 
 paths = lists.paths(
     Kind(
-        one="playlist",
-        member="item",
-        content="episode",
+        register=playlists.REGISTER,
+        reads=reads.PLAYLISTS,
         shape=Playlist,
         member_shape=PlaylistItem,
         member_name=Item,
         list_name=PlaylistName,
         id_of=_id_of,
         taken=(PlaylistBody, PlaylistChanges, PlaylistItemBody, PlaylistRemoveQuery, PlaylistOrder),
-        read_lists=reads.playlists,
-        read_list=reads.playlist,
-        read_members=reads.playlist_items,
         show_member=_show_item,
         state=_state,
-        create=playlists.CreatePlaylist,
-        update=playlists.UpdatePlaylist,
-        delete=playlists.DeletePlaylist,
-        add=playlists.AddToPlaylist,
-        remove=playlists.RemoveFromPlaylist,
-        reorder=playlists.ReorderPlaylist,
         clear=playlists.ClearPlaylist,
     )
 )

@@ -101,7 +101,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         )
         for event in (events.created, events.visibility_changed, events.reordered):
             self.carry(event, "updated_at")
-        self.members, self.plural, self.words, self.events = members, plural, words, events
+        self.members, self.plural, self.words = members, plural, words
+        self.commands, self.events = commands, events
         self.called = self.group((), called)
         self.carriers |= members.carriers
         self._listed = attrgetter(plural)

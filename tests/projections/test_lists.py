@@ -177,24 +177,24 @@ def items_of(page: Any) -> list[str]:
 def test_it_shows_what_alice_has_and_nothing_of_bob(project: Project) -> None:
     head = record(playlist(ALICE, WALK), added(), playlist(BOB, RUN, "Run"), collection(BOB, RUN, "Bob's"))
     project()
-    assert lists.playlists(ALICE).rows == [lists.PlaylistRow(WALK, "Walk", None, False, "list", NOON, 1)]
-    assert lists.playlist(BOB, WALK).rows == []
-    assert lists.playlist_items(BOB, WALK).rows == []
-    assert lists.collections(ALICE).rows == []
-    assert lists.playlist(BOB, WALK).position == lists.playlist_items(BOB, WALK).position == head
-    assert lists.playlists(uuid4()).position == lists.collections(uuid4()).position == head
+    assert lists.PLAYLISTS.page(ALICE).rows == [lists.PlaylistRow(WALK, "Walk", None, False, "list", NOON, 1)]
+    assert lists.PLAYLISTS.find(BOB, WALK).rows == []
+    assert lists.PLAYLISTS.members(BOB, WALK).rows == []
+    assert lists.COLLECTIONS.page(ALICE).rows == []
+    assert lists.PLAYLISTS.find(BOB, WALK).position == lists.PLAYLISTS.members(BOB, WALK).position == head
+    assert lists.PLAYLISTS.page(uuid4()).position == lists.COLLECTIONS.page(uuid4()).position == head
 
 
 def test_what_is_deleted_or_removed_is_not_shown(project: Project) -> None:
     gone = removed("a")
     record(playlist(ALICE, WALK), added("a"), added("b"), gone)
     project()
-    assert items_of(lists.playlist_items(ALICE, WALK)) == ["b"]
-    assert lists.playlists(ALICE).rows[0].items == 1
+    assert items_of(lists.PLAYLISTS.members(ALICE, WALK)) == ["b"]
+    assert lists.PLAYLISTS.page(ALICE).rows[0].items == 1
     record(PlaylistDeleted(user_id=ALICE, playlist_id=WALK, deleted_at=minutes(6)))
     project()
-    assert lists.playlists(ALICE).rows == lists.playlist(ALICE, WALK).rows == []
-    assert lists.playlist_items(ALICE, WALK).rows == []
+    assert lists.PLAYLISTS.page(ALICE).rows == lists.PLAYLISTS.find(ALICE, WALK).rows == []
+    assert lists.PLAYLISTS.members(ALICE, WALK).rows == []
 
 
 def test_a_checkpoint_takes_away_what_it_does_not_hold(connection: Connection, project: Project) -> None:
@@ -220,7 +220,7 @@ def test_an_older_addition_that_comes_later_does_not_bring_its_titles(project: P
     project()
     record(older)
     project()
-    [row] = lists.playlist_items(ALICE, WALK).rows
+    [row] = lists.PLAYLISTS.members(ALICE, WALK).rows
     assert (row.item_title, row.feed_title, row.added_at) == ("new", "new", minutes(2))
 
 
@@ -229,18 +229,18 @@ def test_items_come_in_their_order_and_the_newcomers_after_them(project: Project
         playlist(ALICE, WALK), added("a", 1), added("b", 2), added("d", 4), added("c", 3), reordered("b", "a")
     )
     project()
-    assert items_of(lists.playlist_items(ALICE, WALK)) == ["b", "a", "c", "d"]
+    assert items_of(lists.PLAYLISTS.members(ALICE, WALK)) == ["b", "a", "c", "d"]
 
 
 def test_pages_of_items_show_each_once(project: Project) -> None:
     record(playlist(ALICE, WALK), *(added(f"item{n}", n % 3) for n in range(8)), reordered("item7", "item2"))
     project()
-    whole = items_of(lists.playlist_items(ALICE, WALK))
+    whole = items_of(lists.PLAYLISTS.members(ALICE, WALK))
     assert whole[:2] == ["item7", "item2"]
     seen: list[str] = []
     after = None
     while after is not None or not seen:
-        page = lists.playlist_items(ALICE, WALK, after, limit=3)
+        page = lists.PLAYLISTS.members(ALICE, WALK, after, limit=3)
         seen, after = [*seen, *items_of(page)], page.next
     assert seen == whole
 
@@ -248,9 +248,9 @@ def test_pages_of_items_show_each_once(project: Project) -> None:
 @pytest.mark.parametrize("cursor", ["", "!", "MSAyMDI2IHg", "LTEgMjAyNi0wNS0wMVQxMjowMDowMCswMDowMCAwMA"])
 def test_it_refuses_a_cursor_that_no_page_gave(project: Project, cursor: str) -> None:
     for read in (
-        lambda: lists.playlists(ALICE, cursor),
-        lambda: lists.playlist_items(ALICE, WALK, cursor),
-        lambda: lists.collection_feeds(ALICE, WALK, cursor),
+        lambda: lists.PLAYLISTS.page(ALICE, cursor),
+        lambda: lists.PLAYLISTS.members(ALICE, WALK, cursor),
+        lambda: lists.COLLECTIONS.members(ALICE, WALK, cursor),
     ):
         with pytest.raises(InvalidCursor):
             read()
@@ -269,8 +269,8 @@ def test_the_default_collection_shows_what_is_subscribed_to(project: Project) ->
         ),
     )
     project()
-    assert [row.rss_source_feed for row in lists.collection_feeds(ALICE, default).rows] == ["three", "one"]
-    [row] = lists.collections(ALICE).rows
+    assert [row.rss_source_feed for row in lists.COLLECTIONS.members(ALICE, default).rows] == ["three", "one"]
+    [row] = lists.COLLECTIONS.page(ALICE).rows
     assert (row.is_default, row.feeds) == (True, 2)
 
 
@@ -280,5 +280,5 @@ def test_an_order_of_fifty_thousand_is_read_in_its_order(connection: Connection,
     everything = [playlist(ALICE, WALK), *(added(item) for item in many_items), reordered(*many_items[::-1])]
     project()
     project_batches(connection, "playlists", [everything])
-    page = lists.playlist_items(ALICE, WALK, limit=1_000)
+    page = lists.PLAYLISTS.members(ALICE, WALK, limit=1_000)
     assert items_of(page) == many_items[:-1_001:-1]

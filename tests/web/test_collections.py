@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 from accounts.models import User
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.collections import CreateCollection, default_id
+from eventstore.domain.identifiers import feed_key_of
 from eventstore.domain.subscriptions import Unsubscribe
 from projections import lists
 from tests.feeds.rows import name_of
@@ -18,7 +19,7 @@ from tests.web.test_playlists import keys, titles, undo_of
 
 def of(user: User) -> dict[str, tuple[str | None, int]]:
     bring_up_to_date()
-    return {row.name: (row.color, row.feeds) for row in lists.collections(user.pk).rows}
+    return {row.name: (row.color, row.feeds) for row in lists.COLLECTIONS.page(user.pk).rows}
 
 
 def test_one_is_made_with_a_color_and_changed(alice: User) -> None:
@@ -80,7 +81,7 @@ def test_a_deleted_one_comes_back_whole(alice: User) -> None:
     send(visitor, undo_of(visitor.get("/collections")), {})
     assert of(alice)["News"] == ("#2e7d32", 3)
     assert titles(visitor.get(path)) == ["Show 3", "Show 1", "Show 2"]
-    assert lists.collection(alice.pk, UUID(path[-36:])).rows[0].is_public
+    assert lists.COLLECTIONS.find(alice.pk, UUID(path[-36:])).rows[0].is_public
 
 
 def test_the_default_one_holds_what_is_followed_and_stays(alice: User) -> None:
@@ -110,6 +111,7 @@ def test_a_followed_podcast_is_put_into_some(alice: User, bob: User) -> None:
     assert str(news) in form
     new = uuid4()
     send(visitor, path, {"in": str(news), "name": "Evening", "id": str(new)})
-    assert lists.collections_with(alice.pk, name_of(feed)) == {news, new, default_id(alice.pk)}
+    holding = lists.COLLECTIONS.containing(alice.pk, feed_key_of(name_of(feed)))
+    assert holding == {news, new, default_id(alice.pk)}
     assert Visitor(bob).get(path).status_code == 404
     assert send(Visitor(bob), path, {"in": str(news)}).status_code == 404

@@ -10,6 +10,7 @@ import pytest
 from accounts.models import User
 from eventstore import log
 from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.identifiers import episode_key
 from eventstore.domain.playlists import AddToPlaylist, DeletePlaylist, RemoveFromPlaylist
 from feeds.models import Episode
 from projections import lists
@@ -45,7 +46,7 @@ def episodes_of(count: int) -> list[Episode]:
 
 def of(user: User) -> list[tuple[str, str | None, bool]]:
     bring_up_to_date()
-    return [(row.name, row.description, row.is_public) for row in lists.playlists(user.pk).rows]
+    return [(row.name, row.description, row.is_public) for row in lists.PLAYLISTS.page(user.pk).rows]
 
 
 def test_one_is_made_changed_deleted_and_brought_back_whole(alice: User) -> None:
@@ -181,10 +182,11 @@ def test_an_episode_is_put_into_some_and_a_new_one(alice: User) -> None:
     fields = {"in": str(walk), "name": "Evening", "id": str(new)}
     for _again in range(2):
         assert send(visitor, path, fields)["Location"] == page_of_episode(episode)
-        counts = {row.name: row.items for row in lists.playlists(alice.pk).rows}
+        counts = {row.name: row.items for row in lists.PLAYLISTS.page(alice.pk).rows}
         assert counts == {"Walk": 1, "Work": 0, "Evening": 1}
-    assert lists.playlists_with(alice.pk, name_of(episode.feed), item_name(episode)) == {walk, new}
-    (row,) = lists.playlist_items(alice.pk, new).rows
+    key = episode_key(name_of(episode.feed), item_name(episode))
+    assert lists.PLAYLISTS.containing(alice.pk, key) == {walk, new}
+    (row,) = lists.PLAYLISTS.members(alice.pk, new).rows
     assert (row.item_title, row.feed_title) == ("Episode 1-0", "Show 1")
 
 
@@ -195,11 +197,11 @@ def test_only_what_was_changed_in_the_form_changes(alice: User) -> None:
     # another device added the episode to "Work" after the form was shown
     visitor = Visitor(alice)
     send(visitor, path, {"was": [str(walk)]})
-    named = name_of(episode.feed), item_name(episode)
+    key = episode_key(name_of(episode.feed), item_name(episode))
     bring_up_to_date()
-    assert lists.playlists_with(alice.pk, *named) == {work}
+    assert lists.PLAYLISTS.containing(alice.pk, key) == {work}
     send(visitor, undo_of(visitor.get("/playlists")), {})
-    assert lists.playlists_with(alice.pk, *named) == {walk, work}
+    assert lists.PLAYLISTS.containing(alice.pk, key) == {walk, work}
 
 
 def test_a_long_name_of_a_new_one_is_refused_and_kept(alice: User) -> None:

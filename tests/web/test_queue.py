@@ -35,7 +35,7 @@ def put(visitor: Visitor, episode: Episode, place: str = "last", **fields: Any) 
 
 def in_queue(user: User) -> list[str]:
     bring_up_to_date()
-    rows = lists.playlist_items(user.pk, queue_id(user.pk)).rows
+    rows = lists.PLAYLISTS.members(user.pk, queue_id(user.pk)).rows
     return [str(row.item_title) for row in rows]
 
 
@@ -104,7 +104,7 @@ def test_it_is_ordered_by_what_orders_playlists_and_saved_as_one(alice: User) ->
     for _twice in range(2):
         assert send(visitor, "/queue/save", form)["Location"] == f"/playlists/{form['id']}"
     assert titles(visitor.get(f"/playlists/{form['id']}")) == ["Episode 1-1", "Episode 1-0", "Episode 1-2"]
-    assert len(lists.playlists(alice.pk).rows) == 2
+    assert len(lists.PLAYLISTS.page(alice.pk).rows) == 2
     assert 'value="Up next, ' in text_of(visitor.get("/queue/save", headers=HTMX))
     assert send(visitor, "/queue/save", {"name": " "}).status_code == 400
 

@@ -50,7 +50,7 @@ def feed() -> Iterator[Feed]:
 
 def in_queue(user: User) -> list[str | None]:
     project()
-    return [row.item_title for row in lists.playlist_items(user.pk, queue_id(user.pk)).rows]
+    return [row.item_title for row in lists.PLAYLISTS.members(user.pk, queue_id(user.pk)).rows]
 
 
 def expect_queued(user: User, *titles: str) -> None:
