@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import RegexValidator
@@ -107,6 +108,18 @@ class Feed(models.Model):
 
     def __str__(self) -> str:
         return f"secret feed {self.pk}" if self.is_secret else self.title or self.url
+
+
+class FeedVersion(models.Model):
+    """Changes with each commit that changes what lists show of any feed: a trigger sees to it.
+
+    There are as many rows as transactions made such changes at the same time; together they are the version.
+    """
+
+    version = models.UUIDField(primary_key=True, db_default=RandomUUID())
+
+    class Meta:
+        db_table = '"system"."feed_versions"'
 
 
 class FeedHost(models.Model):

@@ -7,11 +7,13 @@ and no lookup waits for a fetch. A merged feed yields the feed that it was merge
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from eventstore.database import discard_when_broken, raw_connection
 from eventstore.domain.identifiers import feed_key_of, feed_of_url, guid_key_of, parts_of_item
+from eventstore.prepared import Prepared
 from feeds.covers import generated_path, path_of
 from feeds.keys import item_hash
 from feeds.states import Facts, FeedError, FeedState, error_of, state_of
@@ -45,17 +47,23 @@ SELECT alias.feed_key, alias.url, feed.id,
 """
 # Only what lists of podcasts show: all of FEEDS takes three times as long.
 LISTED = """
-SELECT wanted.place, alias.url, feed.uid::text, feed.url, feed.title, feed.cover_url, feed.is_secret, own.said
+SELECT wanted.place, alias.url, coalesce(kept.uid, named.uid)::text, coalesce(kept.url, named.url),
+       coalesce(kept.title, named.title), coalesce(kept.cover_url, named.cover_url),
+       coalesce(kept.is_secret, named.is_secret), own.said
   FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (feed_key, place)
   JOIN "system"."feed_aliases" AS alias ON alias.feed_key = wanted.feed_key
   JOIN "system"."feeds" AS named ON named.id = alias.feed_id
-  JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
+  LEFT JOIN "system"."feeds" AS kept ON kept.id = named.merged_into_id
   LEFT JOIN (SELECT DISTINCT ON (other.feed_id) other.feed_id,
                     jsonb_build_object('slug', own.slug, 'color', own.color, 'links', own.links,
                                        'note', own.note, 'featured', own.featured)::text AS said
                FROM "system"."enriched_podcasts" AS own JOIN "system"."feed_aliases" AS other USING (feed_key)
-              ORDER BY other.feed_id, own.slug) AS own ON own.feed_id = feed.id
+              ORDER BY other.feed_id, own.slug) AS own ON own.feed_id = coalesce(kept.id, named.id)
 """
+VERSION = Prepared(
+    "feed_version",
+    """SELECT string_agg(version::text, ' ' ORDER BY version) FROM "system"."feed_versions" """,
+)
 # The exact pair comes first: two episodes of a feed may share a GUID, and an enclosure may have moved since.
 EPISODES = """
 SELECT wanted.place, {columns}
@@ -173,9 +181,6 @@ class EpisodeShown(NamedTuple):
         return path_of(self.image_url, title=self.title, key=str(self.feed_id))
 
 
-AnyFeed = TypeVar("AnyFeed", FeedShown, FeedListed)
-
-
 def feeds_of(names: Iterable[str | None]) -> dict[str, FeedShown]:
     """Return what is known of these normalised ``rss_source_feed``, without those that were never fetched.
 
@@ -200,17 +205,26 @@ def feeds_for(user_id: UUID, names: Iterable[str | None]) -> dict[str, FeedShown
     return _seen_by(user_id, feeds_of(names))
 
 
-def listed_for(user_id: UUID, names: Iterable[str]) -> dict[str, FeedListed]:
-    """Return a shorter form of the same for a listener's own lists of podcasts."""
+def listed(names: Iterable[str]) -> dict[str, FeedListed]:
+    """Return a shorter form of ``feeds_of`` for lists of podcasts, secret feeds included."""
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return {}
     # an array in PostgreSQL's notation: psycopg's conversion of a list takes a tenth of the whole request
     rows = run(LISTED, [f"{{{','.join(map(feed_key_of, wanted))}}}"], "system")
-    return _seen_by(user_id, {wanted[place - 1]: FeedListed(*row) for place, *row in rows})
+    return {wanted[place - 1]: FeedListed(*row) for place, *row in rows}
 
 
-def _seen_by(user_id: UUID, found: dict[str, AnyFeed]) -> dict[str, AnyFeed]:
+def version() -> bytes | None:
+    """Return a text that is different after each change of what ``listed`` returns, for whichever feed.
+
+    Ask for the version first, for the feeds after that: then what is kept under a version is never older.
+    """
+    with discard_when_broken("system"):
+        return VERSION.first_value(raw_connection("system"), {})
+
+
+def _seen_by(user_id: UUID, found: dict[str, FeedShown]) -> dict[str, FeedShown]:
     """Remove the secret feeds that a listener does not follow."""
     secret = [UUID(feed_key_of(name)) for name, feed in found.items() if feed.is_secret]
     if not secret:

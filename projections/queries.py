@@ -289,14 +289,18 @@ HELD_REMOVALS = Query(
 
 
 def subscriptions(
-    user_id: UUID, include_removed: bool = False, after: str | None = None, limit: int = PAGE
+    user_id: UUID,
+    include_removed: bool = False,
+    after: str | None = None,
+    limit: int = PAGE,
+    read: Read | None = None,
 ) -> Page[SubscriptionRow]:
     """Return the feeds that a listener follows, or with ``include_removed`` ever followed, in a stable order.
 
     Raises ``InvalidCursor``, as all reads here that take ``after``.
     """
     query = SUBSCRIPTIONS if include_removed else ACTIVE_SUBSCRIPTIONS
-    return query.page([user_id], {}, after, limit)
+    return query.page([user_id], {}, after, limit, read=read)
 
 
 def sight_of(user_id: UUID) -> tuple[list[UUID], list[UUID], int]:

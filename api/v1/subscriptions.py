@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from functools import lru_cache
+from typing import Annotated, ClassVar, Literal, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
@@ -23,9 +25,14 @@ from eventstore.dispatcher import Outcome
 from eventstore.domain import subscriptions
 from eventstore.domain.identifiers import url_of_feed
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from feeds.queries import FeedListed, listed_for
+from feeds import queries as feeds
+from feeds.queries import FeedListed
 from projections import queries
 from projections.queries import SubscriptionRow
+from projections.unchanged import Unless
+
+# answers that a process keeps, and the bytes of the largest: at most 8 MiB
+MOST_KEPT, LARGEST_KEPT = 128, 64 * 1024
 
 
 class Subscription(Struct):
@@ -82,19 +89,38 @@ class UnsubscribeQuery(Struct):
     unsubscribed_at: Time | None = None
 
 
+class Kept(NamedTuple):
+    """The body of an answer, and what it was made from: the version of the feeds, the digest of the rows."""
+
+    feed_version: bytes | None
+    digest: int | None
+    body: bytes
+
+
+class Place:
+    """Where the newest answer to one question is kept."""
+
+    kept: Kept | None = None
+
+
 class SubscriptionsView(View):
     scopes = {"GET": "user.subscriptions.read", "POST": "user.subscriptions.write"}
 
     @operation("List subscriptions", answers={200: Subscriptions})
     def get(self, request: Request, query: SubscriptionsQuery) -> Response:
         """The feeds that the user follows, in a stable order."""
-        user_id, removed = caller_of(request).user_id, query.include is not None
-        return answers.answer_page(
-            request,
-            "subscriptions",
-            lambda: queries.subscriptions(user_id, removed, query.cursor, query.limit),
-            lambda rows, following: Subscriptions(_shown(user_id, rows), following),
-        )
+        wanted = caller_of(request).user_id, query.include is not None, query.cursor, query.limit
+        place, feed_version = _place_of(*wanted), feeds.version()
+        kept = place.kept
+        if kept is None or kept.feed_version != feed_version:
+            kept = None
+        read = Unless(kept and kept.digest)
+        page = answers.page(request, "subscriptions", lambda: queries.subscriptions(*wanted, read=read))
+        if kept is None or kept.digest != read.digest:
+            body = msgspec.json.encode(Subscriptions(_shown(page.rows), page.next))
+            kept = Kept(feed_version, read.digest, body)
+            place.kept = kept if len(body) <= LARGEST_KEPT else None
+        return answers.answer(kept.body, page.position)
 
     @operation(
         "Follow a feed",
@@ -122,9 +148,19 @@ class SubscriptionView(View):
         return dispatch_and_answer(request, command, lambda outcome: _written(outcome, path.feed))
 
 
-def _shown(user_id: UUID, rows: Sequence[SubscriptionRow]) -> list[Subscription]:
-    known = listed_for(user_id, [row.rss_source_feed for row in rows])
-    return [_subscription(row, known.get(row.rss_source_feed)) for row in rows]
+@lru_cache(maxsize=MOST_KEPT)
+def _place_of(user_id: UUID, removed: bool, cursor: str | None, limit: int) -> Place:
+    return Place()
+
+
+def _shown(rows: Sequence[SubscriptionRow]) -> list[Subscription]:
+    known = feeds.listed(row.rss_source_feed for row in rows)
+    return [_subscription(row, _visible(row, known.get(row.rss_source_feed))) for row in rows]
+
+
+def _visible(row: SubscriptionRow, known: FeedListed | None) -> FeedListed | None:
+    """Return what is known of a feed, unless it is secret and the listener no longer follows it."""
+    return None if known is None or (known.is_secret and not row.active) else known
 
 
 def _subscription(row: SubscriptionRow, known: FeedListed | None) -> Subscription:

@@ -1,6 +1,7 @@
 import uuid
 
 import django.contrib.postgres.fields
+import django.contrib.postgres.functions
 import django.contrib.postgres.indexes
 import django.contrib.postgres.search
 import django.core.validators
@@ -39,6 +40,34 @@ SELECT pg_catalog.to_tsquery('pg_catalog.simple'::regconfig, pg_catalog.string_a
 $$;
 """
 NO_SEARCH = "DROP FUNCTION system.search_query, system.feed_words, system.search_words, system.folded"
+
+# Web processes keep what lists show of feeds for as long as these versions stay the same (feeds.queries.version).
+# A transaction changes one that no other transaction is changing, or adds one, so that none waits for another;
+# and only once, because a row that is updated thousands of times in a transaction becomes slow.
+VERSIONS = """
+CREATE FUNCTION system.note_feed_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('balados.feed_change_noted', true) IS DISTINCT FROM 'on' THEN
+        PERFORM set_config('balados.feed_change_noted', 'on', true);
+        UPDATE system.feed_versions SET version = gen_random_uuid()
+         WHERE version = (SELECT version FROM system.feed_versions LIMIT 1 FOR UPDATE SKIP LOCKED);
+        IF NOT FOUND THEN
+            INSERT INTO system.feed_versions DEFAULT VALUES;
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_feed_change
+ AFTER UPDATE OF uid, url, title, cover_url, is_secret, merged_into_id ON system.feeds FOR EACH ROW
+  WHEN ((old.uid, old.url, old.title, old.cover_url, old.is_secret, old.merged_into_id)
+        IS DISTINCT FROM (new.uid, new.url, new.title, new.cover_url, new.is_secret, new.merged_into_id))
+EXECUTE FUNCTION system.note_feed_change();
+CREATE TRIGGER note_feed_change AFTER INSERT OR UPDATE OR DELETE ON system.feed_aliases FOR EACH ROW
+EXECUTE FUNCTION system.note_feed_change();
+CREATE TRIGGER note_feed_change AFTER INSERT OR UPDATE OR DELETE ON system.enriched_podcasts FOR EACH ROW
+EXECUTE FUNCTION system.note_feed_change();
+"""
+NO_VERSIONS = "DROP FUNCTION system.note_feed_change CASCADE"
 
 
 class Migration(migrations.Migration):
@@ -459,4 +488,21 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             'ALTER TABLE "system"."feed_schedule" SET (fillfactor = 70)', migrations.RunSQL.noop
         ),
+        migrations.CreateModel(
+            name="FeedVersion",
+            fields=[
+                (
+                    "version",
+                    models.UUIDField(
+                        db_default=django.contrib.postgres.functions.RandomUUID(),
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": '"system"."feed_versions"',
+            },
+        ),
+        migrations.RunSQL(VERSIONS, NO_VERSIONS),
     ]
