@@ -119,13 +119,13 @@ _lock = threading.Lock()
 _counted: dict[tuple[str, str | None], tuple[int, float]] = {}
 
 
-def run(script: Script, keys: Sequence[str], *values: str | bytes | int) -> Any:
+def run(script: Script, keys: Sequence[str], *values: str | bytes | int, timeout: float = TIMEOUT) -> Any:
     """Return the result of a script, run on a pooled connection: through redis-py's client it takes twice as
     long.
 
-    Raises ``redis.RedisError``.
+    Waits ``timeout`` seconds at most. Raises ``redis.RedisError``.
     """
-    pool = _pool(settings.REDIS_URL)
+    pool = _pool(settings.REDIS_URL, timeout)
     connection: Any = pool.get_connection()
     try:
         connection.send_command("EVALSHA", script.digest, len(keys), *keys, *values)
@@ -138,7 +138,7 @@ def run(script: Script, keys: Sequence[str], *values: str | bytes | int) -> Any:
 
 
 @cache
-def _pool(url: str) -> redis.ConnectionPool:
+def _pool(url: str, timeout: float) -> redis.ConnectionPool:
     return redis.ConnectionPool.from_url(
-        url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
     )

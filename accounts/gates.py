@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -10,8 +12,28 @@ from django.urls import ResolverMatch, resolve, set_urlconf
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-# Resolved views of paths without parameters: resolving a path takes as long as reading a token.
-_of_fixed_address: dict[str, ResolverMatch] = {}
+# Resolved views of paths without parameters, by URL configuration and path: resolving a path takes as long as
+# reading a token.
+_of_fixed_address: dict[tuple[str | None, str], ResolverMatch] = {}
+# Limit of the host names remembered below: a valid name may come with any port.
+MOST_HOSTS = 100
+_hosts: dict[str | None, object] = {}
+
+
+def is_for_us(request: HttpRequest) -> bool:
+    """Whether the Host header names this instance. The few values that do are remembered, with the setting
+    that they were compared with."""
+    host, allowed = request.META.get("HTTP_HOST"), settings.ALLOWED_HOSTS
+    if _hosts.get(host) is allowed:
+        return True
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    if len(_hosts) >= MOST_HOSTS:
+        _hosts.clear()
+    _hosts[host] = allowed
+    return True
 
 
 def views_alone() -> GetResponse:
@@ -29,9 +51,8 @@ def _resolved(request: HttpRequest) -> ResolverMatch:
     path, urlconf = request.path_info, getattr(request, "urlconf", None)
     if urlconf is not None:
         set_urlconf(urlconf)  # as Django does, until the next request
-        return resolve(path)
-    if (match := _of_fixed_address.get(path)) is None:
-        match = resolve(path)
+    if (match := _of_fixed_address.get((urlconf, path))) is None:
+        match = resolve(path, urlconf)
         if f"/{match.route}" == path:
-            _of_fixed_address[path] = match
+            _of_fixed_address[urlconf, path] = match
     return match

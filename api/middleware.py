@@ -8,12 +8,11 @@ import re
 from typing import Final
 
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from accounts.addresses import other_host
-from accounts.gates import GetResponse, views_alone
+from accounts.gates import GetResponse, is_for_us, views_alone
 from api.errors import error_response
 from api.parameters import IDEMPOTENCY_KEY, POSITION
 
@@ -41,9 +40,6 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {POSITION}",
     "Access-Control-Max-Age": "86400",
 }
-# Limit of the host names remembered below: a valid name may come with any port.
-MOST_HOSTS = 100
-_hosts: dict[str | None, object] = {}
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -85,7 +81,7 @@ def _preflight() -> HttpResponse:
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
     """Return the answer to a request that no view needs to see, or None."""
-    if not _is_for_us(request):
+    if not is_for_us(request):
         return error_response(400, "disallowed_host", other_host(request))
     query = request.META.get("QUERY_STRING", "")
     if len(request.path_info) + len(query) > LONGEST_ADDRESS:
@@ -93,22 +89,6 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     if query.count("&") >= settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:
         return error_response(400, "bad_request", "The query has too many parameters.")
     return None
-
-
-def _is_for_us(request: HttpRequest) -> bool:
-    """Whether the Host header names this instance. The few values that do are remembered, with the setting
-    that they were compared with."""
-    host, allowed = request.META.get("HTTP_HOST"), settings.ALLOWED_HOSTS
-    if _hosts.get(host) is allowed:
-        return True
-    try:
-        request.get_host()
-    except DisallowedHost:
-        return False
-    if len(_hosts) >= MOST_HOSTS:
-        _hosts.clear()
-    _hosts[host] = allowed
-    return True
 
 
 def _in_shape(response: HttpResponseBase) -> HttpResponseBase:

@@ -1,12 +1,13 @@
 """The web process with an additional address, ``/play/constant``, which redirects without any lookup: the
-play gateway is compared with it. ``python -m benchmarks.redirect`` serves it as balados.serve would."""
+play gateway is compared with it. It goes the same way as the gateway, through ``PlayGate`` and no other
+middleware. ``python -m benchmarks.redirect`` serves it as balados.serve would."""
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import path
 
 from balados import serve
 from balados.buffering import start
+from playgateway import urls
 
 PATH = "/play/constant"
 LOCATION = "https://audio.example/1.mp3"
@@ -16,11 +17,7 @@ def constant(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=302, headers={"Location": LOCATION, "Content-Length": "0"})
 
 
-urlpatterns: list[URLPattern | URLResolver] = [
-    path(PATH.removeprefix("/"), constant),
-    path("", include("balados.urls")),
-]
-settings.ROOT_URLCONF = "benchmarks.redirect"
+urls.urlpatterns.insert(0, path(PATH.removeprefix("/"), constant))
 
 __all__ = ["start"]
 

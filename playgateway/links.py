@@ -12,9 +12,8 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from django.utils.crypto import salted_hmac
-
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, normalise_item
+from playgateway import digests
 
 # number of the key that signs links; an older key stays in ``KEYS`` as long as its links should work
 KEY_NUMBER: Final = "1"
@@ -51,8 +50,7 @@ class Named(NamedTuple):
 
 def sign(token_id: int, feed_uid: UUID, episode_id: int, key_number: str = KEY_NUMBER) -> str:
     """Return the signature ``s``: the number of the key, and 126 bits of HMAC-SHA-256."""
-    signed = f"{token_id} {feed_uid} {episode_id}"
-    digest = salted_hmac(KEYS[key_number], signed, algorithm="sha256").digest()
+    digest = digests.keyed(KEYS[key_number], f"{token_id} {feed_uid} {episode_id}")
     text = base64.urlsafe_b64encode(digest).decode()
     return f"{key_number}{text[: SIGNATURE_CHARACTERS - 1]}"
 

@@ -4,14 +4,13 @@
 from typing import Final
 
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from accounts.gates import GetResponse, views_alone
+from accounts.gates import GetResponse, is_for_us, views_alone
 
 PREFIXES: Final = ("/play/", "/rss/")
-PLAY_HOST: Final = "playgateway.play_host"
+MAIN_HOST, PLAY_HOST = "playgateway.urls", "playgateway.play_host"
 
 
 class PlayGate:
@@ -23,14 +22,13 @@ class PlayGate:
         self._views = views_alone()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not _names_play_host(request) and not request.path_info.startswith(PREFIXES):
+        names_play_host = _names_play_host(request)
+        if not names_play_host and not request.path_info.startswith(PREFIXES):
             return self._others(request)
-        try:
-            host = request.get_host()
-        except DisallowedHost:
+        if not is_for_us(request):
             return self._others(request)  # the other middleware reports what is wrong
-        if _without_port(host) == _without_port(settings.PLAY_DOMAIN):
-            request.urlconf = PLAY_HOST
+        # the few URLs that tokens open, not all of the instance: resolving took a tenth of a redirect's time
+        request.urlconf = PLAY_HOST if names_play_host else MAIN_HOST
         response = self._views(request)
         response._has_been_logged = True  # type: ignore[attr-defined]
         return response

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 from django.conf import settings
@@ -36,6 +37,23 @@ def not_allowed() -> HttpResponse:
 def away() -> HttpResponse:
     """Return 503: a store is unavailable that is needed to know who asks, and for what."""
     return _plain(503, "This server cannot answer now. Try again.\n", {"Retry-After": "5"})
+
+
+def redirect(location: str) -> HttpResponse:
+    """Return the redirect to an episode's file. ``location`` is ASCII and has no control characters:
+    nothing else looks at it."""
+    response = HttpResponse(status=302)
+    # all at once: setting one header after the other takes half of the time of a response
+    fixed = _of_redirects(settings.SECURE_HSTS_SECONDS)
+    response.headers._store = {**fixed, "location": ("Location", location)}
+    return response
+
+
+@cache
+def _of_redirects(hsts_seconds: int) -> dict[str, tuple[str, str]]:
+    """Return the headers of redirects in the form in which Django keeps them."""
+    found = {**headers(), **ANY_ORIGIN, "Content-Length": "0"}
+    return {name.lower(): (name, value) for name, value in found.items()}
 
 
 def headers() -> dict[str, str]:

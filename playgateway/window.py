@@ -8,20 +8,23 @@ episode in the ten minutes before.
 
 import re
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
-from functools import cache
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 import redis
-from django.conf import settings
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
-from redis.backoff import NoBackoff
-from redis.commands.core import Script
-from redis.retry import Retry
 
+from accounts import attempts
+from accounts.attempts import Script
+from playgateway import digests
 from playgateway.tokens import Bearer
+
+# a listener and an episode
+Session: TypeAlias = tuple[UUID, int]
 
 # a listening session ends after this long without requests, and after the second duration in any case
 WINDOW: Final = timedelta(minutes=10)
@@ -32,23 +35,33 @@ PREFIX: Final = "balados:playing:"
 # Seconds that a listener waits for Redis to answer, and for which Redis is not asked again after a failure.
 TIMEOUT, PAUSE = 0.05, 5.0
 # KEYS: the key of the listening session, and of the token's most recent episodes. ARGV: now, window, longest
-# duration, whether this request begins a session, the episode, duration and size of a burst; times in
-# milliseconds. Runs as one atomic step: of two simultaneous requests only one counts as a play.
-SCRIPT: Final = """
+# duration, the episode, duration and size of a burst; times in milliseconds. Runs as one atomic step: of two
+# simultaneous requests only one counts as a play.
+BEGIN: Final = Script("""
 local now, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local began = tonumber(redis.call('GET', KEYS[1]))
 if began and now - began < tonumber(ARGV[3]) then
     redis.call('PEXPIRE', KEYS[1], window)
     return 0
 end
-if ARGV[4] == '0' then return 0 end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[6]))
-redis.call('ZADD', KEYS[2], 'NX', now, ARGV[5])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
-if redis.call('ZRANK', KEYS[2], ARGV[5]) >= tonumber(ARGV[7]) then return 0 end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[5]))
+redis.call('ZADD', KEYS[2], 'NX', now, ARGV[4])
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
+if redis.call('ZRANK', KEYS[2], ARGV[4]) >= tonumber(ARGV[6]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', window)
 return 1
-"""
+""")
+# KEYS: the keys of listening sessions, or of none. ARGV: as above, the first three.
+EXTEND: Final = Script("""
+for _, key in ipairs(KEYS) do
+    local began = tonumber(redis.call('GET', key))
+    if began and tonumber(ARGV[1]) - began < tonumber(ARGV[3]) then
+        redis.call('PEXPIRE', key, ARGV[2])
+    end
+end
+""")
+# headers of browsers that fetch what a person may want next
+PURPOSES: Final = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_MOZ")
 _FROM_THE_BEGINNING = re.compile(r"bytes\s*=\s*0\s*-\s*\d*\s*", re.ASCII | re.IGNORECASE)
 _PREVIEWERS = re.compile(
     r"bot\b|crawler|spider|facebookexternalhit|whatsapp/|skypeuripreview|slack-imgproxy|embedly|preview|"
@@ -71,33 +84,42 @@ class Unknown(Exception):
 
 def kind_of(request: HttpRequest) -> Kind:
     """Classify a request by its own content."""
-    headers = request.headers
-    purpose = f"{headers.get('Sec-Purpose', '')} {headers.get('Purpose', '')} {headers.get('X-Moz', '')}"
-    if request.method != "GET" or "prefetch" in purpose.lower():
+    meta = request.META
+    if request.method != "GET" or any("prefetch" in meta.get(name, "").lower() for name in PURPOSES):
         return Kind.LOOKS
-    if _PREVIEWERS.search(headers.get("User-Agent", "")):
+    if _is_previewer(meta.get("HTTP_USER_AGENT", "")):
         return Kind.LOOKS
-    asked = headers.get("Range")
-    if "If-Range" in headers:
+    asked = meta.get("HTTP_RANGE")
+    if "HTTP_IF_RANGE" in meta:
         return Kind.GOES_ON
     begins = asked is None or _FROM_THE_BEGINNING.fullmatch(asked.strip())
     return Kind.BEGINS if begins else Kind.GOES_ON
 
 
-def is_new(kind: Kind, bearer: Bearer, episode_id: int) -> bool:
-    """Whether a request begins a listening session that was not known yet; if so,
-    remember it. Raises ``Unknown``."""
+@lru_cache(maxsize=256)
+def _is_previewer(user_agent: str) -> bool:
+    return _PREVIEWERS.search(user_agent) is not None
+
+
+def is_new(bearer: Bearer, episode_id: int) -> bool:
+    """Whether a request from the beginning of the file begins a listening session; if so, remember it.
+    Otherwise extend the session that it belongs to. Raises ``Unknown``."""
+    keys = [_key_of_session((bearer.user_id, episode_id)), _key(f"token {bearer.token_id}")]
+    return bool(_run(BEGIN, keys, _ms(WINDOW), _ms(LONGEST), episode_id, _ms(BURST_WITHIN), BURST))
+
+
+def extend(sessions: Sequence[Session]) -> None:
+    """Extend those of the sessions that have begun. Raises ``Unknown``."""
+    _run(EXTEND, [_key_of_session(each) for each in sessions], _ms(WINDOW), _ms(LONGEST))
+
+
+def _run(script: Script, keys: Sequence[str], *values: int) -> Any:
     global _away_until
-    if kind is Kind.LOOKS:
-        return False
     now = time.monotonic()
     if now < _away_until:
         raise Unknown
-    keys = [_key(f"{bearer.user_id} {episode_id}"), _key(f"token {bearer.token_id}")]
-    begins = "1" if kind is Kind.BEGINS else "0"
-    times: list[int | str] = [_ms(WINDOW), _ms(LONGEST), begins, episode_id, _ms(BURST_WITHIN), BURST]
     try:
-        return bool(_script(settings.REDIS_URL)(keys=keys, args=[int(time.time() * 1_000), *times]))
+        return attempts.run(script, keys, int(time.time() * 1_000), *values, timeout=TIMEOUT)
     except redis.RedisError as error:
         _away_until = now + PAUSE
         raise Unknown from error
@@ -112,18 +134,15 @@ def forget_outage() -> None:
     _away_until = 0.0
 
 
+def _key_of_session(session: Session) -> str:
+    user_id, episode_id = session
+    return _key(f"{user_id} {episode_id}")
+
+
 def _key(who: str) -> str:
     # a digest: Redis stores its data in a file, which would otherwise still name erased listeners
-    return f"{PREFIX}{salted_hmac(PREFIX, who).hexdigest()}"
+    return f"{PREFIX}{digests.keyed(PREFIX, who).hex()}"
 
 
 def _ms(duration: timedelta) -> int:
     return int(duration / timedelta(milliseconds=1))
-
-
-@cache
-def _script(url: str) -> Script:
-    client = redis.Redis.from_url(
-        url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
-    )
-    return client.register_script(SCRIPT)

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from accounts import attempts
 from accounts.models import User
 from balados.celery import app as celery
-from playgateway import promptly, tokens, window
+from playgateway import promptly, sessions, tokens, window
 from playgateway.tasks import QUEUE
 from tests.playgateway.players import Player
 
@@ -29,6 +29,7 @@ def _as_at_the_start(stores: None, settings: Settings) -> Iterator[None]:
 
 
 def forget() -> None:
+    sessions.send()
     window.forget_outage()
     promptly.pause(0)
     attempts._away_until = 0.0

@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +14,15 @@ from django.db import OperationalError, connections
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from accounts import attempts
+from accounts.attempts import Script
 from accounts.models import PlayToken, User
 from eventstore import marks
 from eventstore.dispatcher import dispatch
 from eventstore.domain.identifiers import feed_of_url
 from eventstore.domain.plays import RecordPlay
 from feeds.models import Episode
-from playgateway import links, promptly, recording, tasks, window
+from playgateway import links, promptly, recording, sessions, tasks, window
 from playgateway.episodes import location_of
 from playgateway.links import Named, sign
 from playgateway.recording import Play
@@ -129,15 +132,50 @@ def test_the_window_slides_with_what_is_asked_and_ends(
     radio.play(episode)
     assert ttl() > 590_000
     radio.play(episode, range="bytes=5000-")
+    sessions.send()
     assert ttl() > 590_000
     radio.play(episode)
     assert ttl() > 590_000
     assert count_events("PlayRecorded") == 1
     clock[0] += 6 * 3_600 + 1
     radio.play(episode, range="bytes=5000-")
+    sessions.send()
+    assert ttl() <= 1_000
     assert count_events("PlayRecorded") == 1
     radio.play(episode)
     assert count_events("PlayRecorded") == 2
+
+
+def test_requests_that_go_on_are_sent_together(
+    radio: Player, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[list[str]] = []
+    real = attempts.run
+
+    def run(script: Script, keys: Sequence[str], *values: Any, **named: Any) -> Any:
+        sent.append(list(keys))
+        return real(script, keys, *values, **named)
+
+    monkeypatch.setattr(attempts, "run", run)
+    monkeypatch.setattr(sessions, "AT_ONCE", 2)
+    monkeypatch.setattr(sessions, "EVERY", 600)
+    episodes = EpisodeFactory.create_batch(3)
+    for episode in episodes * 2:
+        assert radio.play(episode, range="bytes=5000-").status_code == 302
+    timer = sessions._timer
+    assert sent == []
+    assert timer is not None
+    assert not timer.daemon  # an interpreter that ends waits for such a thread
+    timer.cancel()
+    sessions.send()
+    assert sorted(map(len, sent)) == [1, 2]
+    assert len({key for keys in sent for key in keys}) == 3
+    monkeypatch.setattr(sessions, "EVERY", 0.01)
+    radio.play(episodes[0], range="bytes=5000-")
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(10)
+    assert len(sent) == 3
 
 
 def test_an_app_that_fills_its_disk_has_not_played_it(radio: Player, alice: User) -> None:
@@ -492,7 +530,7 @@ def test_where_nobody_can_say_who_asks_it_is_503(
     radio: Player, episode: Episode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("playgateway.tokens.run", broken)
-    monkeypatch.setattr("playgateway.episodes.run", broken)
+    monkeypatch.setattr("playgateway.episodes.raw_connection", broken)
     for answer in (radio.play(episode), radio.feed("subscriptions")):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 
