@@ -135,18 +135,15 @@ class Stream:
 
         Raises ``StreamErased``, ``StreamUnreadable``.
         """
-        missing = {
-            topic: tuple(key for key in named if self._lacks(topic, key)) for topic, named in keys.items()
-        }
-        if self.version and not any(missing.values()):
+        missing = (key for topic, named in keys.items() for key in named if self._lacks(topic, key))
+        if self.version and next(missing, None) is None:
             return False
-        version, position, rows = self._read(missing)
+        # all of them, not only those that are missing: if another process has appended meanwhile, what is
+        # loaded is outdated as well
+        version, position, rows = self._read(keys)
         if version != self.version:
-            # what was loaded is outdated
             self._forget(version, position)
-        self._take(rows, missing)
-        if any(self._lacks(topic, key) for topic, named in keys.items() for key in named):
-            self.fetch(keys)
+        self._take(rows, keys)
         return True
 
     def refresh(self, keys: Keys) -> None:

@@ -122,6 +122,17 @@ def test_who_loses_a_race_reads_again_what_his_command_names(asked: Asked) -> No
     assert kept() == replayed()
 
 
+def test_a_command_reads_once_also_where_another_process_has_appended(asked: Asked) -> None:
+    first, second = (item_of(guid, "https://example.org/same.mp3") for guid in ("one", "two"))
+    dispatch(play(1, item=first))
+    elsewhere(play(2, item=first))
+    asked.clear()
+    # what may be known of the enclosure alone is named by both commands
+    dispatch(play(3, item=second))
+    assert names(asked) == ["read_state", "append", "notify"]
+    assert kept() == replayed()
+
+
 def test_of_a_long_history_a_command_reads_a_few_entries(asked: Asked) -> None:
     plays = [PlayEntry(NEWS, item_of(f"item-{number}", ""), number, False, NOON) for number in range(300)]
     dispatch(SyncUserData(user_id=ALICE, now=NOON, play_statuses=plays))
