@@ -46,27 +46,37 @@ def order(request: Request, command: Callable[..., Order], **fields: Any) -> Ord
 
 
 def dispatch_and_answer(
-    request: Request, command: Command, render: Callable[[Outcome], Struct], *, creates: bool = False
+    request: Request,
+    command: Command,
+    render: Callable[[Outcome], Struct],
+    *,
+    creates: bool = False,
+    whole: bool = False,
 ) -> Response:
     """Dispatch a command and answer with what ``render`` makes of its outcome.
 
-    ``creates``: answer 201 if something was recorded. A repeat under the same Idempotency-Key gets the first
-    answer again.
+    ``creates``: answer 201 if something was recorded. ``whole``: as in ``dispatch``. A repeat under the same
+    Idempotency-Key gets the first answer again.
     """
 
     def rendered(outcome: Outcome) -> bytes:
         return stored(render(outcome), 201 if creates and outcome.events else 200)
 
     origin = origin_of(request, getattr(command, "at", None))
-    outcome = record(command, origin, command_id=command_id(request), answer=rendered)
+    outcome = record(command, origin, command_id=command_id(request), answer=rendered, whole=whole)
     return restored(outcome.answer, outcome.position)
 
 
 def record(
-    command: Command, origin: Origin, *, command_id: CommandId | None = None, answer: Render | None = None
+    command: Command,
+    origin: Origin,
+    *,
+    command_id: CommandId | None = None,
+    answer: Render | None = None,
+    whole: bool = False,
 ) -> Outcome:
     """Call ``dispatch``, and have the feeds fetched that the command begins to follow."""
-    outcome = dispatch(command, origin, command_id=command_id, answer=answer)
+    outcome = dispatch(command, origin, command_id=command_id, answer=answer, whole=whole)
     announce(outcome.events)
     return outcome
 

@@ -69,20 +69,27 @@ Render = Callable[[Outcome], bytes]
 
 
 def dispatch(
-    command: Command, origin: Origin, *, command_id: CommandId | None = None, answer: Render | None = None
+    command: Command,
+    origin: Origin,
+    *,
+    command_id: CommandId | None = None,
+    answer: Render | None = None,
+    whole: bool = False,
 ) -> Outcome:
     """Decide ``command`` on its user's stream and record the resulting events, exactly once per
     ``command_id``.
 
-    ``answer`` renders the response from the state after the command. Raises ``DomainError`` when the rules
-    refuse the command, ``Conflict`` after many lost races, ``CommandIdReused``, ``StreamUnreadable``,
-    ``StreamErased``, and ``OperationalError`` while the store is unavailable.
+    ``answer`` renders the response from the state after the command; ``whole`` says that it needs all of it,
+    which is then read at once, and rendered while the store records the events. Raises ``DomainError`` when
+    the rules refuse the command, ``Conflict`` after many lost races, ``CommandIdReused``,
+    ``StreamUnreadable``, ``StreamErased``, and ``OperationalError`` while the store is unavailable.
     """
     stream = _streams.take(command.user_id)
     if command_id is not None and (first := earlier(stream, command_id)) is not None:
         return first
     try:
-        outcome = _decide_and_append(stream, command, origin, command_id, answer)
+        named = None if whole else keys(command)
+        outcome = _decide_and_append(stream, command, named, origin, command_id, answer)
     except CommandAlreadyRecorded:
         assert command_id is not None
         first = earlier(Stream(command.user_id), command_id)
@@ -136,9 +143,13 @@ _streams = Streams()
 
 
 def _decide_and_append(
-    stream: Stream, command: Command, origin: Origin, command_id: CommandId | None, answer: Render | None
+    stream: Stream,
+    command: Command,
+    named: Keys | None,
+    origin: Origin,
+    command_id: CommandId | None,
+    answer: Render | None,
 ) -> Outcome:
-    named = keys(command)
     is_current = stream.read(named)
     for _ in range(ATTEMPTS):
         decided = _decide(stream, command, named)
@@ -160,7 +171,7 @@ def _decide_and_append(
     return outcome
 
 
-def _decide(stream: Stream, command: Command, named: Keys) -> list[Event] | DomainError:
+def _decide(stream: Stream, command: Command, named: Keys | None) -> list[Event] | DomainError:
     """Return the events of a command, folded into the stream's state, or why it is refused."""
     if isinstance(command, Batch):
         return decide_and_evolve(stream.user, command)
@@ -198,18 +209,27 @@ def _append(
         if command_id is not None:
             log.remember_command(stream.id, command_id, stream.position, stream.version, outcome.answer)
         return outcome
-    version = stream.version + len(events)
-    # the answer is stored by the statement that appends, so it must be rendered before
-    outcome = Outcome(events, version, 0, stream.user)
+    outcome = Outcome(events, stream.version + len(events), 0, stream.user)
+    rendered: list[Outcome] = []
+
+    def render() -> None:
+        rendered.append(_rendered(outcome, answer))
+
     if command_id is not None:
-        outcome = _rendered(outcome, answer)
+        render()  # the answer is stored by the statement that appends
+    kept = rendered[0].answer if rendered else b""
+    # what is loaded whole is rendered without the connection, which is busy then
+    meanwhile = render if stream.is_whole and not rendered else None
     changed = stream.changed()
-    position = log.append(stream.id, stream.version, events, origin, command_id, outcome.answer, changed)
+    position = log.append(
+        stream.id, stream.version, events, origin, command_id, kept, changed, meanwhile=meanwhile
+    )
     if position is None:
         return None
     stream.recorded(events, position)
-    outcome = outcome._replace(position=position)
-    return outcome if command_id is not None else _rendered(outcome, answer)
+    if not rendered:
+        render()
+    return rendered[0]._replace(position=position)
 
 
 def _rendered(outcome: Outcome, answer: Render | None) -> Outcome:

@@ -194,10 +194,12 @@ def append(
     answer: bytes = b"",
     changed: Sequence[KeptEntry] = (),
     origins: Sequence[Origin] = (),
+    meanwhile: Callable[[], None] | None = None,
 ) -> int | None:
     """Record ``events`` after version ``expected`` and the snapshot entries that they ``changed``, all or
     none; with a ``command_id``, record its ``answer`` as well. ``origins``: one per event, in place of
-    ``origin`` for all.
+    ``origin`` for all. ``meanwhile`` may be called while the server records many events; it must not use this
+    thread's connection.
 
     Return the position of the last event once it is committed, or None when the stream is at another version.
     Raises ``CommandAlreadyRecorded`` when the command id is taken.
@@ -207,7 +209,7 @@ def append(
     position = (
         _append_one(stream, expected, events[0], origin, changed)
         if alone
-        else _append_many(stream, expected, events, origin, command_id, answer, changed, origins)
+        else _append_many(stream, expected, events, origin, command_id, answer, changed, origins, meanwhile)
     )
     if position is None:
         counters.count("append_conflicts")
@@ -488,6 +490,7 @@ def _append_many(
     answer: bytes,
     changed: Sequence[KeptEntry],
     origins: Sequence[Origin] = (),
+    meanwhile: Callable[[], None] | None = None,
 ) -> int | None:
     ids = _event_ids(len(events))
     lines = [_Line(*codec.name_of(event), event, id_) for event, id_ in zip(events, ids, strict=True)]
@@ -512,7 +515,13 @@ def _append_many(
         "answer": answer,
     }
     try:
-        position: int | None = fetch_value(SQL["append_many"], parameters)
+        if meanwhile is None or not raw_connection().autocommit:
+            position: int | None = fetch_value(SQL["append_many"], parameters)
+        else:
+            with discard_when_broken(), raw_connection().pipeline():
+                cursor = execute(SQL["append_many"], parameters)
+                meanwhile()
+            position = next(cursor, (None,))[0]
     except UniqueViolation as error:
         taken = error.diag.constraint_name or ""
         if taken.startswith((VERSION_TAKEN, ENTRY_TAKEN)):

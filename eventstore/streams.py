@@ -129,12 +129,20 @@ class Stream:
         """How many entries are loaded."""
         return sum(len(one.known) for one in self._entries.values())
 
-    def read(self, keys: Keys) -> bool:
-        """Load the entries of ``keys``. Return whether they had to be read, in which case every loaded entry
-        is current.
+    @property
+    def is_whole(self) -> bool:
+        """Whether every entry is loaded, so that the state can be used without a connection."""
+        return all(one.is_whole for one in self._entries.values())
+
+    def read(self, keys: Keys | None) -> bool:
+        """Load the entries of ``keys``, or all for None. Return whether they had to be read, in which case
+        every loaded entry is current.
 
         Raises ``StreamErased``, ``StreamUnreadable``.
         """
+        if keys is None:
+            self._load_whole()
+            return True
         missing = (key for topic, named in keys.items() for key in named if self._lacks(topic, key))
         if self.version and next(missing, None) is None:
             return False
@@ -146,18 +154,14 @@ class Stream:
         self._take(rows, keys)
         return True
 
-    def refresh(self, keys: Keys) -> None:
+    def refresh(self, keys: Keys | None) -> None:
         """Drop what is loaded, and read the current entries of ``keys``."""
         self._forget(0, 0)
         self.read(keys)
 
     def read_whole(self) -> User:
         """Load all current entries; return a copy of the state."""
-        version, position, rows = self._read(None)
-        self._forget(version, position)
-        self._take(rows, {})
-        for one in self._entries.values():
-            one.is_whole = True
+        self._load_whole()
         return User(self.user_id, **{topic: dict(one) for topic, one in self._entries.items()})
 
     def fetch(self, keys: Keys) -> None:
@@ -192,6 +196,13 @@ class Stream:
             one.changed.clear()
         self.version += len(events)
         self.position = position
+
+    def _load_whole(self) -> None:
+        version, position, rows = self._read(None)
+        self._forget(version, position)
+        self._take(rows, {})
+        for one in self._entries.values():
+            one.is_whole = True
 
     def _lacks(self, topic: str, key: str) -> bool:
         one = self._entries[topic]

@@ -97,7 +97,7 @@ class SyncView(View):
                 refused=body.refused,
             )
 
-        answer = answers.dispatch_and_answer(request, command, render)
+        answer = answers.dispatch_and_answer(request, command, render, whole=since is None)
         if recorded:
             # the import of a whole library is then folded from a single event
             retention.note_growth(log.stream_of(caller.user_id), settings.CHECKPOINT_EVERY)

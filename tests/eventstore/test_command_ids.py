@@ -135,9 +135,9 @@ def test_an_answer_that_cannot_be_given_records_nothing_and_leaves_no_false_stat
 def test_a_repeat_after_an_unknown_outcome_ends_with_one_event_and_one_answer(
     recorded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_off(*arguments: Any) -> int | None:
+    def cut_off(*arguments: Any, **named: Any) -> int | None:
         if recorded:
-            real(*arguments)
+            real(*arguments, **named)
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     real = log.append

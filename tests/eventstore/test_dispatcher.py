@@ -1,7 +1,7 @@
 """Deciding on the newest state: rival writers, conflicts, refusals, lost connections, unreadable streams."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
@@ -10,11 +10,14 @@ from uuid import RFC_4122, UUID
 import psycopg
 import pytest
 from django.db import connections
+from psycopg.pq import PipelineStatus
 
 from eventstore import dispatcher, log
 from eventstore.dispatcher import Conflict, DomainError, Outcome, StreamErased, StreamUnreadable
+from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.identifiers import item_of
+from eventstore.domain.messages import Command
 from eventstore.log import Origin
 from tests.eventstore.dispatching import (
     ALICE,
@@ -116,11 +119,11 @@ def test_a_refusal_is_checked_on_the_newest_state(before: Command, command: Comm
 def test_it_gives_up_when_others_come_first_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
 
-    def rival_first(stream: int, expected: int, events: Sequence[Event], *more: Any) -> int | None:
+    def rival_first(stream: int, expected: int, *more: Any, **named: Any) -> int | None:
         nonlocal attempts
         attempts += 1
         append_as_a_rival(real, attempts)
-        return real(stream, expected, events, *more)
+        return real(stream, expected, *more, **named)
 
     dispatch(play(0))
     real = patched_append(monkeypatch, rival_first)
@@ -138,10 +141,10 @@ def test_it_gives_up_when_others_come_first_every_time(monkeypatch: pytest.Monke
 def test_a_lost_race_or_two_are_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     races = iter([True, True])
 
-    def sometimes_late(stream: int, expected: int, events: Sequence[Event], *more: Any) -> int | None:
+    def sometimes_late(stream: int, expected: int, *more: Any, **named: Any) -> int | None:
         if next(races, False):
             append_as_a_rival(real, expected)
-        return real(stream, expected, events, *more)
+        return real(stream, expected, *more, **named)
 
     real = patched_append(monkeypatch, sometimes_late)
     outcome = dispatch(play(1))
@@ -149,13 +152,44 @@ def test_a_lost_race_or_two_are_no_conflict(monkeypatch: pytest.MonkeyPatch) -> 
     assert outcome.user == replayed()
 
 
+def test_an_answer_that_needs_the_whole_state_is_rendered_while_the_store_records() -> None:
+    dispatch(subscribe(feed=SCIENCE))
+    outcome = dispatch_whole(tell_state)
+    assert outcome.answer == told(replayed())
+    assert (outcome.version, outcome.position) == (4, events_of()[-1].position)
+    assert connections["events"].connection.pgconn.pipeline_status == PipelineStatus.OFF
+
+
+def test_after_a_lost_race_the_whole_state_is_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    races = iter([True])
+
+    def late(stream: int, expected: int, *more: Any, **named: Any) -> int | None:
+        if next(races, False):
+            append_as_a_rival(real, 7)
+        return real(stream, expected, *more, **named)
+
+    real = patched_append(monkeypatch, late)
+    outcome = dispatch_whole(tell_state)
+    assert (outcome.version, outcome.answer) == (4, told(replayed()))
+
+
+def test_what_is_recorded_stays_recorded_where_its_answer_fails() -> None:
+    def refuse(outcome: Outcome) -> bytes:
+        raise DomainError("unspeakable", "No words for it.")
+
+    with pytest.raises(DomainError, match="unspeakable"):
+        dispatch_whole(refuse)
+    assert types() == 3 * ["PlayRecorded"]
+    assert dispatch(play()).user == replayed()
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_an_append_of_which_nobody_knows_the_outcome_is_no_truth(
     recorded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_off(*arguments: Any) -> int | None:
+    def cut_off(*arguments: Any, **named: Any) -> int | None:
         if recorded:
-            real(*arguments)
+            real(*arguments, **named)
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     dispatch(play())
@@ -173,8 +207,8 @@ def test_an_append_of_which_nobody_knows_the_outcome_is_no_truth(
 def test_a_command_that_was_recorded_succeeds_even_when_nobody_can_be_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def then_the_server_restarts(*arguments: Any) -> int | None:
-        position = real(*arguments)
+    def then_the_server_restarts(*arguments: Any, **named: Any) -> int | None:
+        position = real(*arguments, **named)
         end_every_backend_of(connections["events"].settings_dict)
         return position
 
@@ -283,6 +317,22 @@ def test_the_events_since_a_version_may_be_unreadable() -> None:
     append_what_nobody_knows(BOB)
     with pytest.raises(StreamUnreadable):
         dispatcher.events_since(BOB, 0)
+
+
+def dispatch_whole(answer: Callable[[Outcome], bytes]) -> Outcome:
+    """Dispatch several plays at once, whose answer is made of the whole state."""
+    orders = tuple(play(number, item=item_of(f"episode {number}", "")) for number in range(3))
+    batch = Batch(user_id=ALICE, now=NOON, orders=orders)
+    return dispatcher.dispatch(batch, Origin(), answer=answer, whole=True)
+
+
+def tell_state(outcome: Outcome) -> bytes:
+    return told(outcome.user)
+
+
+def told(user: Any) -> bytes:
+    followed, heard = (sorted(of) for of in (user.subscriptions, user.plays))
+    return repr((followed, heard)).encode()
 
 
 def patched_append(monkeypatch: pytest.MonkeyPatch, instead: Append) -> Append:

@@ -339,7 +339,7 @@ def test_much_of_one_stream_is_not_kept_at_hand() -> None:
 def test_after_a_failure_nothing_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     dispatch(play(1))
     with monkeypatch.context() as patched:
-        patched.setattr(log, "append", lambda *arguments: 1 / 0)
+        patched.setattr(log, "append", lambda *arguments, **named: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             dispatch(play(2))
     assert at_hand() == []
