@@ -101,11 +101,11 @@ def _deny(request: HttpRequest, authorization: Authorization) -> HttpResponse:
 
 def _to_app(redirect_uri: str, answer: dict[str, str], state: str | None) -> HttpResponse:
     """Redirect the browser to the app, with the answer added to the query of its address."""
-    said = answer if state is None else {**answer, "state": state}
+    parameters = answer if state is None else {**answer, "state": state}
     # append text instead of rebuilding the address: urllib would change com.example.app:///done
     separator = "&" if "?" in redirect_uri else "?"
     # Django's redirect refuses apps' own schemes; links.redirect_uri has checked this one
-    return HttpResponse(status=302, headers={"Location": f"{redirect_uri}{separator}{urlencode(said)}"})
+    return HttpResponse(status=302, headers={"Location": f"{redirect_uri}{separator}{urlencode(parameters)}"})
 
 
 def form_target(redirect_uri: str) -> str:

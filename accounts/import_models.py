@@ -73,8 +73,8 @@ class ServerImportManager(models.Manager["ServerImport"]):
         were ended."""
         self.filter(ended_at__lte=now - KEPT).delete()
         overdue = self.filter(Q(started_at__lte=now - LONGEST) | Q(claims__gt=MOST_CLAIMS), ended_at=None)
-        lost = self.filter(ended_at=None, password=b"", leased_until__lte=now)
-        return (overdue | lost).update(ended_at=now, error="given_up", password=b"", leased_until=None)
+        abandoned = self.filter(ended_at=None, password=b"", leased_until__lte=now)
+        return (overdue | abandoned).update(ended_at=now, error="given_up", password=b"", leased_until=None)
 
 
 class ServerImport(models.Model):

@@ -145,9 +145,9 @@ def _parameters(described: Operation) -> Iterable[Document]:
         for component in components.values():
             for name, schema in component["properties"].items():
                 shown = _without_null(schema)
-                said = {"description": shown.pop("description")} if "description" in shown else {}
+                description = {"description": shown.pop("description")} if "description" in shown else {}
                 required = {"required": True} if place == "path" else {}
-                yield {"name": name, "in": place, "schema": shown, **said, **required}
+                yield {"name": name, "in": place, "schema": shown, **description, **required}
 
 
 def _without_null(schema: Document) -> Document:

@@ -95,9 +95,9 @@ def public_titles(rows: Iterable[Any]) -> Titles:
 def enriched(feed: FeedShown | FeedListed) -> Enriched | None:
     if feed.enriched is None:
         return None
-    said = _ENRICHED(feed.enriched)
-    said.color, said.note = said.color or None, said.note or None
-    return said
+    decoded = _ENRICHED(feed.enriched)
+    decoded.color, decoded.note = decoded.color or None, decoded.note or None
+    return decoded
 
 
 def address(path: str | None) -> str | None:

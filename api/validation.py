@@ -270,10 +270,10 @@ def _inside(place: str, name: str | None) -> str:
 
 
 def _field(field: msgspec.structs.FieldInfo) -> Field:
-    said: Any = next((meta.extra for meta in _metas(field.type) if meta.extra is not None), {})
+    extra: Any = next((meta.extra for meta in _metas(field.type) if meta.extra is not None), {})
     entries = _entries(field.type)
     return Field(
-        field.encode_name, field.type, field.required, entries, said.get("normalise"), said.get("parse")
+        field.encode_name, field.type, field.required, entries, extra.get("normalise"), extra.get("parse")
     )
 
 

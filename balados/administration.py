@@ -79,8 +79,8 @@ class Administration(AdminSite):
 
     def index(self, request: HttpRequest, extra_context: Found | None = None) -> TemplateResponse:
         """Add the state of the instance to the first page, for superusers only."""
-        told = {"sections": dashboard.report(timezone.now())} if _is_superuser(request) else {}
-        return super().index(request, {**told, **(extra_context or {})})
+        context = {"sections": dashboard.report(timezone.now())} if _is_superuser(request) else {}
+        return super().index(request, {**context, **(extra_context or {})})
 
     def stores(self, request: HttpRequest) -> HttpResponse:
         """Show what ``manage.py store_status`` prints. Raises ``PermissionDenied`` unless the user is a

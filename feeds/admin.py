@@ -241,13 +241,13 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
         keys = dict.fromkeys(_keys(chosen), blocked)
         changed = marks.mark_all(keys, "operator", timezone.now())
         what = "Blocked" if blocked else "No longer blocked"
-        told = f"{what}: {len(chosen)}." if changed else "It was so already."
-        self._tell(request, chosen, what, told)
+        message = f"{what}: {len(chosen)}." if changed else "It was so already."
+        self._tell(request, chosen, what, message)
 
-    def _tell(self, request: HttpRequest, feeds: "QuerySet[Feed]", what: str, told: str) -> None:
+    def _tell(self, request: HttpRequest, feeds: "QuerySet[Feed]", what: str, message: str) -> None:
         for feed in feeds:
             self.log_change(request, feed, f"{what}.")
-        self.message_user(request, told, messages.SUCCESS)
+        self.message_user(request, message, messages.SUCCESS)
 
 
 def _schedule(feed: Feed) -> FeedSchedule | None:

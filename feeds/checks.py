@@ -33,11 +33,11 @@ def libraries_are_recent(app_configs: Any, **_: Any) -> list[CheckMessage]:
     import pycurl  # imported here because most processes never need it
 
     found = versions(pycurl.version)
-    told = {name: ".".join(map(str, version)) for name, version in found.items()}
+    shown = {name: ".".join(map(str, version)) for name, version in found.items()}
     oldest = {name: ".".join(map(str, version)) for name, version in OLDEST.items()}
     return [
         Warning(
-            f"pycurl has {name} {told[name]}, older than {oldest[name]}.",
+            f"pycurl has {name} {shown[name]}, older than {oldest[name]}.",
             hint="Update pycurl (pip install --upgrade pycurl): foreign servers talk to this library.",
             id="feeds.W002",
         )
@@ -46,10 +46,10 @@ def libraries_are_recent(app_configs: Any, **_: Any) -> list[CheckMessage]:
     ]
 
 
-def versions(told: str) -> dict[str, tuple[int, ...]]:
+def versions(text: str) -> dict[str, tuple[int, ...]]:
     """Read the versions of the libraries in ``OLDEST`` from a text such as ``PycURL/7.49.0 libcurl/8.23.0
     OpenSSL/3.6.5``."""
-    parts = (part.partition("/") for part in told.split())
+    parts = (part.partition("/") for part in text.split())
     return {
         name: tuple(int(number) for number in version.split(".") if number.isdigit())
         for name, _, version in parts

@@ -246,14 +246,14 @@ def _same_show(
 
 def _collect_announcements() -> None:
     """Record the new addresses that feeds announce as evidence; delete evidence no longer announced."""
-    said = []
+    announced = []
     for feed_id, url, text, ok_at in execute(ANNOUNCED):
         to_url = identity.other_address(url, text)
         if to_url is not None:
-            said.append({"feed_id": feed_id, "to_url": to_url, "from_url": url, "seen_at": ok_at})
-    owners = _owners([one["to_url"] for one in said])
+            announced.append({"feed_id": feed_id, "to_url": to_url, "from_url": url, "seen_at": ok_at})
+    owners = _owners([one["to_url"] for one in announced])
     # an address that the feed had already proves nothing
-    given = as_rows([one for one in said if owners.get(one["to_url"]) != one["feed_id"]])
+    given = as_rows([one for one in announced if owners.get(one["to_url"]) != one["feed_id"]])
     execute(GIVEN + NOT_ANNOUNCED, [given])
     execute(GIVEN + SAID, [given])
 

@@ -80,14 +80,14 @@ def _cues(text: str) -> Iterator[Segment]:
         if times is None:
             continue
         start, end = (seconds(time.replace(",", ".")) for time in times.groups())
-        said = cue[times.end() :].partition("\n")[2]
-        voice = _VOICE.search(said)
+        spoken = cue[times.end() :].partition("\n")[2]
+        voice = _VOICE.search(spoken)
         if voice is not None:
-            speaker, said = voice[1], said[voice.end() :]
+            speaker, spoken = voice[1], spoken[voice.end() :]
         else:
-            speaker, said = _split(said)
+            speaker, spoken = _split(spoken)
         if start is not None:
-            yield _segment(start, end, said, speaker)
+            yield _segment(start, end, spoken, speaker)
 
 
 def _html(text: str) -> Iterator[Segment]:
@@ -95,24 +95,24 @@ def _html(text: str) -> Iterator[Segment]:
     root = etree.fromstring(text, etree.HTMLParser(no_network=True, huge_tree=False))
     speaker, start = "", 0.0
     for node in () if root is None else root.iter("cite", "time", "p"):
-        said = "".join(map(str, node.itertext()))
+        spoken = "".join(map(str, node.itertext()))
         if node.tag == "cite":
-            speaker = said.strip().rstrip(":")
+            speaker = spoken.strip().rstrip(":")
         elif node.tag == "time":
-            start = seconds(said.strip()) or start
+            start = seconds(spoken.strip()) or start
         else:
-            yield _segment(start, None, said, speaker, is_markup=False)
+            yield _segment(start, None, spoken, speaker, is_markup=False)
 
 
 def _segment(
-    start: float, end: float | None, said: object, speaker: object, *, is_markup: bool = True
+    start: float, end: float | None, spoken: object, speaker: object, *, is_markup: bool = True
 ) -> Segment:
-    text = plain(said) if is_markup else " ".join(str(said).split())
+    text = plain(spoken) if is_markup else " ".join(str(spoken).split())
     who = plain(speaker)[:LONGEST_SPEAKER] or None
     return Segment(start, max(start, start if end is None else end), text[:LONGEST_TEXT], who)
 
 
-def _split(said: str) -> tuple[str, str]:
+def _split(spoken: str) -> tuple[str, str]:
     """Split off a speaker: ``Ann: Hello`` is said by Ann."""
-    found = _SPEAKER.match(said)
-    return (found[1], said[found.end() :]) if found else ("", said)
+    found = _SPEAKER.match(spoken)
+    return (found[1], spoken[found.end() :]) if found else ("", spoken)

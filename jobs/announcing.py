@@ -26,8 +26,8 @@ AT_ONCE: Final = 1_000
 UNNAMED: Final[dict[str, Any]] = {"argsrepr": "(feeds)", "retry": False}
 # Feeds of recently played, saved or shared episodes are remembered up to this number, so that each is
 # announced only once.
-MOST_TOLD: Final = 20_000
-_told: set[str] = set()
+MOST_ANNOUNCED: Final = 20_000
+_announced: set[str] = set()
 # names of feeds to register, or the id of one feed to fetch
 _waiting: "queue.Queue[list[str] | int]" = queue.Queue(maxsize=100)
 _lock = threading.Lock()
@@ -47,10 +47,10 @@ def announce(events: Iterable[Event]) -> None:
             followed.add(event.rss_source_feed)
         elif isinstance(event, PlayRecorded | EpisodeSaved | EpisodeShared | PlaylistItemAdded):
             others.add(event.rss_source_feed)
-    others -= _told
-    if len(_told) > MOST_TOLD:
-        _told.clear()
-    _told.update(followed, others)
+    others -= _announced
+    if len(_announced) > MOST_ANNOUNCED:
+        _announced.clear()
+    _announced.update(followed, others)
     want(followed | others)
 
 
@@ -97,6 +97,6 @@ def _send(task: str, what: list[str] | int) -> None:
         celery_app.send_task(task, [what], **UNNAMED)
     except Exception as failure:
         if isinstance(what, list):
-            _told.difference_update(what)
+            _announced.difference_update(what)
         name = type(failure).__name__
         logger.warning("Redis: feeds are fetched within the hour, and not at once (%s)", name)

@@ -100,9 +100,9 @@ def follow(user_id: UUID, moved: MovedKey) -> bool:
     try:
         # if the read models lag, there may be nothing left to do
         for step in list(steps(dispatcher.state_of(user_id).user, old, new, timezone.now())):
-            said = f"{old} {new} {moved.since.isoformat()} {step.name}"
-            fingerprint = blake2b(said.encode(), digest_size=16).digest()
-            command_id = CommandId(uuid5(user_id, said), fingerprint)
+            identity = f"{old} {new} {moved.since.isoformat()} {step.name}"
+            fingerprint = blake2b(identity.encode(), digest_size=16).digest()
+            command_id = CommandId(uuid5(user_id, identity), fingerprint)
             outcome = dispatcher.dispatch(step.command, ORIGIN, command_id=command_id)
             left = isinstance(step.command, Unsubscribe) and bool(outcome.events)
     except StreamErased:

@@ -211,12 +211,12 @@ def _publish(done: Run) -> None:
 
 def _sparingly(say: Say) -> Say:
     """Wrap ``say`` so that it passes on at most one line every ``SAY_EVERY`` seconds."""
-    said = time.monotonic()
+    last_at = time.monotonic()
 
     def sometimes(line: str) -> None:
-        nonlocal said
-        if time.monotonic() - said >= SAY_EVERY:
-            said = time.monotonic()
+        nonlocal last_at
+        if time.monotonic() - last_at >= SAY_EVERY:
+            last_at = time.monotonic()
             say(line)
 
     return sometimes

@@ -100,8 +100,8 @@ def clear_sessions() -> None:
 def settle_removals() -> int:
     """Settle removals that listeners were asked about and have not answered for too long: the podcasts stay
     followed. Returns how many podcasts that were."""
-    now, settled = timezone.now(), 0
+    now, recorded = timezone.now(), 0
     for user_id, feeds in held_before(now - unfollowing.LONGEST_HELD):
         outcome = dispatch(unfollowing.discard(user_id, feeds, now), Origin(cause="removal_unanswered"))
-        settled += len(outcome.events)
-    return settled
+        recorded += len(outcome.events)
+    return recorded

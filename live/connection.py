@@ -256,7 +256,7 @@ def base_environment(address: str, headers: Any, host: str, scheme: str) -> Envi
 
     It keeps only the headers that say where the connection comes from: cookies are ignored here.
     """
-    told = {
+    origin = {
         "HTTP_ORIGIN": ", ".join(headers.get_all("Origin")),
         "HTTP_X_FORWARDED_FOR": ",".join(headers.get_all("X-Forwarded-For")),
         "HTTP_USER_AGENT": (headers.get_all("User-Agent") or [""])[0],
@@ -265,7 +265,7 @@ def base_environment(address: str, headers: Any, host: str, scheme: str) -> Envi
         host.rpartition(":") if ":" in host else (host, "", "443" if scheme == "https" else "80")
     )
     return {
-        **{name: value for name, value in told.items() if value},
+        **{name: value for name, value in origin.items() if value},
         "REMOTE_ADDR": address,
         "HTTP_HOST": host,
         "SERVER_NAME": server,

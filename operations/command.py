@@ -83,8 +83,8 @@ class OperatorCommand(BaseCommand):
         except CommandError:
             raise
         except KeyboardInterrupt:
-            said = "Interrupted." if self.touched else "Nothing was touched."
-            raise CommandError(said, returncode=INTERRUPTED) from None
+            text = "Interrupted." if self.touched else "Nothing was touched."
+            raise CommandError(text, returncode=INTERRUPTED) from None
         except Exception as failure:
             if (message := explain(failure)) is None:
                 raise

@@ -18,7 +18,7 @@ def confirm(phrase: str, asked: str = "") -> None:
     try:
         typed = input(f"Type {wanted} to confirm: ")
     except EOFError:
-        said = "nobody confirmed (no terminal, nothing piped in)"
-        raise NotConfirmed(f"Nothing was touched: {said}.") from None
+        reason = "nobody confirmed (no terminal, nothing piped in)"
+        raise NotConfirmed(f"Nothing was touched: {reason}.") from None
     if typed != phrase:
         raise NotConfirmed(f"Nothing was touched: {wanted} was not what was typed.")

@@ -88,9 +88,9 @@ def stores() -> Iterator[Line]:
             yield Line(alias, "bad", "Does not answer.", "/admin/stores/")
             continue
         level: Level = "good" if state == "open" and room else "bad"
-        said = f"PostgreSQL {where.version}, {size / 1e6:,.0f} MB"
-        said += "" if state == "open" else f"; closed to writes ({state})"
-        yield Line(alias, level, said + ("." if room else "; its disk is full."), "/admin/stores/")
+        text = f"PostgreSQL {where.version}, {size / 1e6:,.0f} MB"
+        text += "" if state == "open" else f"; closed to writes ({state})"
+        yield Line(alias, level, text + ("." if room else "; its disk is full."), "/admin/stores/")
     yield _redis()
 
 

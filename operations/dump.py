@@ -61,8 +61,8 @@ class Tool:
         if self.process.wait() in (0, -signal.SIGPIPE):
             return
         self._errors.seek(0)
-        said = self._errors.read().splitlines() or [f"exit code {self.process.returncode}"]
-        first = next((line for line in said if re.search("error:", line, re.IGNORECASE)), said[0])
+        lines = self._errors.read().splitlines() or [f"exit code {self.process.returncode}"]
+        first = next((line for line in lines if re.search("error:", line, re.IGNORECASE)), lines[0])
         raise ToolFailed(f"{self.name} failed: {first.partition('error: ')[2] or first}")
 
 
@@ -104,11 +104,11 @@ def _find(name: str, version: int) -> str:
     for path in _candidates(name):
         if path is None or not Path(path).exists():
             continue
-        said = subprocess.run([path, "--version"], capture_output=True, text=True).stdout  # noqa: S603
-        number = re.search(r"\d+", said)
+        output = subprocess.run([path, "--version"], capture_output=True, text=True).stdout  # noqa: S603
+        number = re.search(r"\d+", output)
         if number and int(number[0]) >= version:
             return str(path)
-        found.append(f"{path} ({said.strip() or 'does not run'})")
+        found.append(f"{path} ({output.strip() or 'does not run'})")
     raise ToolFailed(
         f"{name} of PostgreSQL {version} or newer is needed; found {', '.join(found) or 'nowhere'}."
         " Install the server's client package, or name its directory in POSTGRES_BIN."

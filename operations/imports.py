@@ -39,11 +39,11 @@ def bring(
     The password is not stored anywhere. Raises ``ImportFailed``.
     """
     row = _claimed(address, name, username)
-    said = _Said(say)
+    report = _Reporter(say)
     try:
         wait: timedelta | None = timedelta(0)
         while wait is not None:
-            wait = work(row, password, timezone.now, announce, said)
+            wait = work(row, password, timezone.now, announce, report)
             if wait is not None:
                 say(f"The server failed. It is asked again in {wait.total_seconds():.0f} s.")
                 sleep(wait.total_seconds())
@@ -57,31 +57,31 @@ def bring(
     return progress.decode(bytes(row.progress))
 
 
-def report_lines(told: Progress) -> Iterator[str]:
+def report_lines(report: Progress) -> Iterator[str]:
     """What was imported, what was there already, what was refused and why."""
-    yield f"From {import_words.FLAVOURS[told.flavour]}:"
+    yield f"From {import_words.FLAVOURS[report.flavour]}:"
     for kind in KINDS:
-        of = told.of(kind)
+        of = report.of(kind)
         counted = f"{of.new:,} new, {of.known:,} there already, {of.refused:,} refused"
-        missed = "; the server did not give all of it" if kind in told.missed else ""
+        missed = "; the server did not give all of it" if kind in report.missed else ""
         yield f"  {import_words.KINDS[kind]}: {counted}{missed}"
-    if told.is_short:
+    if report.is_short:
         yield "The history there is too long to be read whole: of each episode only the newest came."
-    for row in told.rows:
+    for row in report.rows:
         what = import_words.ONES[row.kind] % {"number": row.number}
         yield f"  {what}: {import_words.REFUSALS.get(row.code, import_words.UNKNOWN_REFUSAL)} {row.text}"
 
 
-class _Said:
+class _Reporter:
     """Prints a line of progress whenever a part is done."""
 
     def __init__(self, say: Say) -> None:
         self._say, self._last = say, ""
 
-    def __call__(self, told: Progress) -> bool:
-        kind = next((kind for kind in KINDS if kind == told.stage), None)
+    def __call__(self, state: Progress) -> bool:
+        kind = next((kind for kind in KINDS if kind == state.stage), None)
         if kind is not None:
-            of = told.of(kind)
+            of = state.of(kind)
             line = f"{import_words.KINDS[kind]}: {of.new + of.known + of.refused:,}"
             if line != self._last:
                 self._say(line)

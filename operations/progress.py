@@ -13,14 +13,14 @@ class Reached(Protocol):
 def progress(out: TextIO, what: str, unit: str) -> Reached:
     """Return a function to call with the number done and the total. ``unit`` is a plural (events, rows,
     bytes)."""
-    started = said = time.monotonic()
+    started = reported_at = time.monotonic()
 
     def reached(done: int, total: int) -> None:
-        nonlocal said
+        nonlocal reported_at
         now = time.monotonic()
-        if now - said < SECONDS_BETWEEN_LINES and done < total:
+        if now - reported_at < SECONDS_BETWEEN_LINES and done < total:
             return
-        said = now
+        reported_at = now
         rate = done / max(now - started, 0.001)
         left = f", {(total - done) / rate:,.0f} s left" if 0 < done < total else ""
         out.write(f"{what}: {done:,} of {total:,} {unit}, {rate:,.0f} {unit}/s{left}\n")

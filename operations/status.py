@@ -131,7 +131,7 @@ def advise(stores: dict[str, Found], events: Found | None) -> list[Found]:
         "events_per_day": events and events["per_day"],
         "events": events and events["total"],
     }
-    told = []
+    advices = []
     for alias, limits in LIMITS.items():
         thresholds = [
             {"name": name, "limit": limit, "value": figures[name], "reached": (figures[name] or 0) > limit}
@@ -140,8 +140,8 @@ def advise(stores: dict[str, Found], events: Found | None) -> list[Found]:
         shared = _neighbours(alias, stores)
         split = bool(shared) and any(each["reached"] for each in thresholds)
         advice = {"store": alias, "split": split, "shares_database_with": shared, "thresholds": thresholds}
-        told.append(advice)
-    return told
+        advices.append(advice)
+    return advices
 
 
 def lines(report: Found) -> Iterator[str]:

@@ -62,8 +62,8 @@ def forget() -> None:
 
 def last_position_of_read_models() -> int:
     """Return the furthest position of any projector; 0 if the read models are lost."""
-    lost = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
-    with contextlib.suppress(*lost), connect("projections") as connection:
+    missing = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+    with contextlib.suppress(*missing), connect("projections") as connection:
         return int(connection.execute(POSITION).fetchall()[0][0])
     return 0
 

@@ -196,12 +196,12 @@ def _instance(anew: Collection[str]) -> UUID:
     if len(known) > 1:
         raise CannotCreate(f"The stores are of different instances: look at {URLS}.")
     used = [alias for alias, each in found.items() if each.is_used]
-    lost = [alias for alias in LASTING if found[alias].id is None and alias not in anew]
-    if known and used and lost:
+    missing = [alias for alias in LASTING if found[alias].id is None and alias not in anew]
+    if known and used and missing:
         raise CannotCreate(
-            f"There is no {lost[0]} store in {parameters(lost[0])['dbname']}, and the {used[0]} store is in"
-            f" use: an empty one beside it would hide what is in the right one. Look at {URLS}. If it"
-            f" is lost, restore it (store_restore), or begin it anew: db_reset --{lost[0]}"
+            f"There is no {missing[0]} store in {parameters(missing[0])['dbname']}, and the {used[0]} store"
+            f" is in use: an empty one beside it would hide what is in the right one. Look at {URLS}. If it"
+            f" is lost, restore it (store_restore), or begin it anew: db_reset --{missing[0]}"
         )
     return known.pop() if known else uuid4()
 

@@ -78,8 +78,8 @@ class DeadLetterAdmin(ReadOnly, Bounded, LetterAdmin):
         with connect("projections") as connection:
             for letter in failed[:MOST_CHOSEN]:
                 if letter.projector not in PROJECTORS or hides(letter):
-                    told = f"{letter} stays: until it is applied, nobody knows what it hides."
-                    self.message_user(request, told, messages.ERROR)
+                    message = f"{letter} stays: until it is applied, nobody knows what it hides."
+                    self.message_user(request, message, messages.ERROR)
                     continue
                 worker = Worker(PROJECTORS[letter.projector], connection)
                 deadletters.leave_out(worker, letter.stream)

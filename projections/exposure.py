@@ -191,5 +191,5 @@ def _values(user_id: UUID, changes: Sequence[Change]) -> dict[str, Any]:
         for change in changes
         for feed_key, item_key in [keys_of(change.feed, change.item)]
     ]
-    told = msgspec.json.encode(rows).decode()
-    return {"user": user_id, "changes": told, "default": default_level(), "no_key": NO_KEY}
+    encoded = msgspec.json.encode(rows).decode()
+    return {"user": user_id, "changes": encoded, "default": default_level(), "no_key": NO_KEY}

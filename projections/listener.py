@@ -29,7 +29,7 @@ class Listener:
         try:
             if (connection := self._session()) is not None:
                 # all hints that came meanwhile ask for the same look
-                return _told(connection) or _is_told_within(connection, seconds)
+                return _was_notified(connection) or _is_notified_within(connection, seconds)
         except psycopg.OperationalError:
             self.close()
         time.sleep(max(0.0, until - time.monotonic()))
@@ -48,11 +48,11 @@ class Listener:
         return self._connection
 
 
-def _told(connection: Connection) -> bool:
+def _was_notified(connection: Connection) -> bool:
     return bool(list(connection.notifies(timeout=0)))
 
 
-def _is_told_within(connection: Connection, seconds: float) -> bool:
+def _is_notified_within(connection: Connection, seconds: float) -> bool:
     """Whether a notification comes within ``seconds``; ``notifies`` with a timeout wakes up ten times a
     second."""
-    return bool(select.select([connection.fileno()], [], [], seconds)[0]) and _told(connection)
+    return bool(select.select([connection.fileno()], [], [], seconds)[0]) and _was_notified(connection)

@@ -88,9 +88,9 @@ class Runner:
             except Exception as failure:
                 if not is_outage(failure):
                     raise
-                said = str(failure).strip().partition("\n")[0] if in_maintenance(failure) else failure
+                reason = str(failure).strip().partition("\n")[0] if in_maintenance(failure) else failure
                 if backoff == SHORTEST_BACKOFF:  # once for each outage
-                    logger.warning("A store is away, trying again and again: %s", said)
+                    logger.warning("A store is away, trying again and again: %s", reason)
                 self.disconnect()
                 time.sleep(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF)
@@ -201,14 +201,14 @@ class Runner:
         """Apply a batch for all projectors in one transaction; if that fails, for one after the other."""
         connection = self._session()
         apart = [worker for worker in self._live.values() if worker.parked or self._one_by_one]
-        together = [worker for worker in self._live.values() if worker not in apart]
+        in_step = [worker for worker in self._live.values() if worker not in apart]
         try:
-            apply_together(connection, together, batch)
+            apply_together(connection, in_step, batch)
         except Exception as failure:
             if connection.closed or in_maintenance(failure):
                 raise
             logger.info("One by one before %s: %s", batch.upto, type(failure).__name__)
-            apart += together
+            apart += in_step
         for worker in apart:
             self._apply(worker, batch)
         self._one_by_one = False

@@ -163,10 +163,10 @@ def _may_see(user: User, feed: str) -> bool:
     return subscription is not None and subscription.active
 
 
-def _shared(told: Mapping[str, str]) -> str:
+def _shared(parameters: Mapping[str, str]) -> str:
     """Return what a phone shared: some apps put the address into ``url``, others somewhere into a text."""
     for name in ("url", "text", "title"):
-        found = _URL.search(told.get(name, ""))
+        found = _URL.search(parameters.get(name, ""))
         if found:
             return found[0]
-    return (told.get("text") or told.get("title") or "").strip()
+    return (parameters.get("text") or parameters.get("title") or "").strip()

@@ -66,23 +66,23 @@ def chapters_of(row: EpisodeRow | None, now: datetime) -> list[Chapter]:
     return _listed(stored_chapters(bytes(kept.content)))
 
 
-def _listed(told: Sequence[EpisodeChapter]) -> list[Chapter]:
-    return [Chapter.of(each) for each in told[:MOST_CHAPTERS]]
+def _listed(chapters: Sequence[EpisodeChapter]) -> list[Chapter]:
+    return [Chapter.of(each) for each in chapters[:MOST_CHAPTERS]]
 
 
 def paragraphs(segments: Sequence[Segment]) -> Iterator[Paragraph]:
     """Join segments of one speaker into paragraphs of limited length."""
-    said: list[str] = []
+    sentences: list[str] = []
     first = None
     for segment in segments:
-        is_full = said and sum(map(len, said)) + len(segment.text) > LONGEST_PARAGRAPH
+        is_full = sentences and sum(map(len, sentences)) + len(segment.text) > LONGEST_PARAGRAPH
         if first is not None and (is_full or (segment.speaker or first.speaker) != first.speaker):
-            yield Paragraph(int(first.start), first.speaker or "", " ".join(said))
-            said, first = [], None
+            yield Paragraph(int(first.start), first.speaker or "", " ".join(sentences))
+            sentences, first = [], None
         first = first or segment
-        said.append(segment.text)
+        sentences.append(segment.text)
     if first is not None:
-        yield Paragraph(int(first.start), first.speaker or "", " ".join(said))
+        yield Paragraph(int(first.start), first.speaker or "", " ".join(sentences))
 
 
 def names(kind: Kind, row: EpisodeRow | None) -> bool:

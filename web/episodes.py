@@ -61,7 +61,7 @@ def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
         "has_transcript": names("transcript", found.row),
         "places": devices.places(user.pk, feed, item, device_name(request)),
         "in_history": urlencode({"feed": feed}),
-        **_told(found),
+        **_from_feed(found),
     }
     return render(request, "web/episodes/episode.html", context)
 
@@ -118,7 +118,7 @@ def share(request: HttpRequest, user: User, item: str) -> HttpResponse:
     return _back(request, feed, item, outcome.position)
 
 
-def _told(found: Found) -> dict[str, Any]:
+def _from_feed(found: Found) -> dict[str, Any]:
     """Return what the feed says about the episode beyond what every list shows."""
     row = found.row
     if row is None:
@@ -135,18 +135,18 @@ def _told(found: Found) -> dict[str, Any]:
 
 
 def _people(extra: Mapping[str, Any]) -> Iterator[Person]:
-    for told in browsing.occurrences(extra, "person")[:MOST_PEOPLE]:
-        link = str(told.get("href", ""))
-        role = subjects.role(str(told.get("role", "")))
-        yield Person(str(told.get("text", "")), role, link if is_web(link) else "")
+    for element in browsing.occurrences(extra, "person")[:MOST_PEOPLE]:
+        link = str(element.get("href", ""))
+        role = subjects.role(str(element.get("role", "")))
+        yield Person(str(element.get("text", "")), role, link if is_web(link) else "")
 
 
 def _soundbites(row: EpisodeRow) -> Iterator[Chapter]:
     """Yield the soundbites, which are passages that the publisher picked out."""
-    for told in browsing.occurrences(row.extra, "soundbite")[:MOST_SOUNDBITES]:
-        start = seconds(told.get("startTime"))
+    for element in browsing.occurrences(row.extra, "soundbite")[:MOST_SOUNDBITES]:
+        start = seconds(element.get("startTime"))
         if start is not None:
-            yield Chapter(int(start), str(told.get("text") or row.title))
+            yield Chapter(int(start), str(element.get("text") or row.title))
 
 
 def _back(request: HttpRequest, feed: str, item: str, position: int) -> HttpResponse:

@@ -34,8 +34,8 @@ class Typed(NamedTuple):
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 400; if the host name is not one of this server's, the page says so."""
-    told = other_host(request) if isinstance(exception, DisallowedHost) else ""
-    return HttpResponse(render_to_string("400.html", {"told": told}), status=400)
+    reason = other_host(request) if isinstance(exception, DisallowedHost) else ""
+    return HttpResponse(render_to_string("400.html", {"reason": reason}), status=400)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -170,12 +170,12 @@ class AddressedForm(forms.Form):
         """Return the address of the first page of this list, with some values changed."""
         cleaned = getattr(self, "cleaned_data", {})
         values = {**{name: cleaned.get(name, "") for name in self.fields}, self.goes_on: "", **changes}
-        told = {
+        parameters = {
             name: "on" if value is True else value
             for name, value in values.items()
             if value and value != self.defaults[name]
         }
-        return f"{path}?{urlencode(told)}" if told else path
+        return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 class ListForm(AddressedForm):

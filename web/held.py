@@ -52,16 +52,16 @@ def decide(request: HttpRequest, user: User) -> HttpResponse:
     device = request.POST.get("device", "")
     feeds = [row.feed for row in held.waiting(user.pk) if row.device == device]
     is_confirmed = request.POST.get("decision") == "confirm"
-    settled = unfollowing.confirm if is_confirmed else unfollowing.discard
+    order = unfollowing.confirm if is_confirmed else unfollowing.discard
     answer = redirect("subscriptions")
     if feeds:
-        outcome = send(request, settled(user.pk, feeds, timezone.now()))
+        outcome = send(request, order(user.pk, feeds, timezone.now()))
         remember_position(answer, outcome.position)
-        tell(request, _told(len(feeds), is_confirmed), undo=undo_of(outcome))
+        tell(request, _message(len(feeds), is_confirmed), undo=undo_of(outcome))
     return answer
 
 
-def _told(count: int, is_confirmed: bool) -> str:
+def _message(count: int, is_confirmed: bool) -> str:
     if is_confirmed:
         words = ngettext(
             "You no longer follow %(count)d podcast.", "You no longer follow %(count)d podcasts.", count

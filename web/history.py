@@ -88,7 +88,7 @@ class Undos(NamedTuple):
     words: Mapping[str, str]
 
 
-class Telling(NamedTuple):
+class LineContext(NamedTuple):
     """The context for wording lines: the names of apps, what each event replaced, what undos took
     back, and the current state."""
 
@@ -188,9 +188,9 @@ def _lines(
 ) -> list[Line]:
     if stream is None:
         return []
-    told = Telling(apps, _replaced(stream, rows, read), undos_of(stream, rows), _known(user_id, read))
+    context = LineContext(apps, _replaced(stream, rows, read), undos_of(stream, rows), _known(user_id, read))
     return [
-        _line(row, event, subjects.get(names_of(event)) if event else None, told)
+        _line(row, event, subjects.get(names_of(event)) if event else None, context)
         for row, event in zip(rows, read, strict=True)
     ]
 
@@ -218,15 +218,17 @@ def _is_earlier(line: Line, later: Line) -> bool:
 def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event | None]) -> dict[int, str]:
     """Return what each event replaced on its arrival, in words, by its version: for plays and privacy, if
     that was said shortly before."""
-    told = [event for event in read if event is not None and deeds.before_words(event)]
-    items = list({item for event in told if (item := names_of(event)[1]) is not None})
-    if not rows or not told:
+    replacing = [event for event in read if event is not None and deeds.before_words(event)]
+    items = list({item for event in replacing if (item := names_of(event)[1]) is not None})
+    if not rows or not replacing:
         return {}
     newest = rows[0].version
     only = HistoryFilter(types=deeds.REPLACING, items=items or None, since=newest - REPLACED_WITHIN)
     earlier = log.read_history(stream, newest, REPLACED_WITHIN, only) if items else []
     known: dict[int, Event] = {row.version: event for row in earlier if (event := decoded(row)) is not None}
-    known |= {row.version: event for row, event in zip(rows, read, strict=True) if event in told and event}
+    known |= {
+        row.version: event for row, event in zip(rows, read, strict=True) if event in replacing and event
+    }
     found: dict[int, str] = {}
     current: dict[tuple[str, Names], Event] = {}
     for version, event in sorted(known.items()):
@@ -240,14 +242,14 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
     return found
 
 
-def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, told: Telling) -> Line:
-    before, origin = told.replaced.get(row.version, ""), origin_of(row)
-    list_name, holds = _list_name(told.now, event), _holds(told.now, event)
+def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, context: LineContext) -> Line:
+    before, origin = context.replaced.get(row.version, ""), origin_of(row)
+    list_name, holds = _list_name(context.now, event), _holds(context.now, event)
     # starting again without having made any progress does not count as marking as not begun
     is_again = bool(before) and event is not None and before != deeds.before_words(event)
     icon, what = deeds.words_of(row.type, event, is_again=is_again, list_name=list_name)
     if origin.cause == CAUSE:
-        icon, what = "undo-2", undid(origin, what, told.undone)
+        icon, what = "undo-2", undid(origin, what, context.undone)
     happened_at = (events.happened_at(event) if event else None) or row.recorded_at
     is_late = row.recorded_at - happened_at > LATE
     return Line(
@@ -257,10 +259,10 @@ def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, told
         subject,
         happened_at,
         row.recorded_at if is_late else None,
-        source_of(origin, told.apps),
+        source_of(origin, context.apps),
         holds,
         f"/history/{row.event_id}/undo" if holds and event and undoing.is_change(event) else "",
-        row.event_id in told.undone.taken_back,
+        row.event_id in context.undone.taken_back,
     )
 
 

@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
     label: str | Promise
     state: str
-    told: str
+    figures: str
     so_far: int
     most: int
     is_missed: bool
@@ -67,11 +67,13 @@ def begin(request: HttpRequest, user: User) -> HttpResponse:
         return _form_again(request, form, 400)
     if (wait := attempts.count("imports", str(user.pk), MOST, WITHIN)) is not None:
         return too_many(request, wait)
-    told = form.cleaned_data
-    number = uuid5(user.pk, f"import:{told['number']}")
+    entered = form.cleaned_data
+    number = uuid5(user.pk, f"import:{entered['number']}")
     now = timezone.now()
     try:
-        row = ServerImport.objects.begin(number, user.pk, told["server"], told["name"], told["password"], now)
+        row = ServerImport.objects.begin(
+            number, user.pk, entered["server"], entered["name"], entered["password"], now
+        )
     except AlreadyRunning:
         form.add_error(None, _("Another import is under way. This one can begin when it has ended."))
         return _form_again(request, form, 409)
@@ -148,15 +150,15 @@ def _step(found: Progress, kind: Kind, is_running: bool) -> Step:
     place = stages.index(kind)
     state = "done" if place < reached else "running" if place == reached and is_running else "waiting"
     so_far = of.new + of.known + of.refused
-    told = _("being fetched") if state == "running" and not so_far else _told(of)
+    figures = _("being fetched") if state == "running" and not so_far else _in_words(of)
     is_missed = kind in found.missed
     if is_missed:
-        told = " · ".join([told, _("the rest could not be read")]) if so_far else _("could not be read")
+        figures = " · ".join([figures, _("the rest could not be read")]) if so_far else _("could not be read")
     most = max(found.expected, so_far)
-    return Step(import_words.KINDS[kind], state, told, so_far, most, is_missed)
+    return Step(import_words.KINDS[kind], state, figures, so_far, most, is_missed)
 
 
-def _told(of: progress.Counts) -> str:
+def _in_words(of: progress.Counts) -> str:
     """Return the counts in words: "12 new · 3 there already"."""
     if not (of.new or of.known or of.refused):
         return _("nothing there")

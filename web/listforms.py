@@ -49,7 +49,7 @@ class PlaylistForm(forms.Form):
         widget=forms.RadioSelect,
     )
 
-    def said(self) -> dict[str, Any]:
+    def command_fields(self) -> dict[str, Any]:
         """Return the fields of a command."""
         return {name: value for name, value in self.cleaned_data.items() if name != "id"}
 

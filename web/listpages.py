@@ -73,7 +73,7 @@ def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
         return _form(request, kind, form, None)
     list_id = form.new_id
     try:
-        outcome = act(request, user, kind.commands.create, **{kind.id: list_id}, **form.said())
+        outcome = act(request, user, kind.commands.create, **{kind.id: list_id}, **form.command_fields())
     except DomainError:  # sent twice with different content, or created and changed since
         messages.info(request, str(kind.words.exists))
         return redirect(f"{kind.path}/{list_id}")
@@ -89,13 +89,13 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
     with caught_up(request, kind.many):
         listed = kind.find(user.pk, list_id)
     if request.method != "POST":
-        said = {**listed._asdict(), "is_public": "yes" if listed.is_public else "no"}
-        return _form(request, kind, kind.form(initial=said), listed)
+        initial = {**listed._asdict(), "is_public": "yes" if listed.is_public else "no"}
+        return _form(request, kind, kind.form(initial=initial), listed)
     form = kind.form(request.POST, initial={"color": listed.color})
     if not form.is_valid():
         return _form(request, kind, form, listed)
     try:
-        outcome = act(request, user, kind.commands.update, **{kind.id: list_id}, **form.said())
+        outcome = act(request, user, kind.commands.update, **{kind.id: list_id}, **form.command_fields())
     except DomainError:  # the list was deleted in the meantime
         raise Http404 from None
     if outcome.events:

@@ -156,8 +156,8 @@ class Listed(NamedTuple):
         name = name_of(state)
         color = getattr(state, "color", None) or ""
         description = state.description or ""
-        told = name, description, color, state.is_public, is_default
-        return cls(kind, list_id, *told, size, [], is_queue)
+        header = name, description, color, state.is_public, is_default
+        return cls(kind, list_id, *header, size, [], is_queue)
 
     @property
     def path(self) -> str:

@@ -29,7 +29,7 @@ PAINTED: Final = {
 @vary_on_headers("Accept-Language")
 def manifest(request: HttpRequest) -> JsonResponse:
     """Return the manifest in the language that the browser asks for."""
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "id": "/",
         "name": "Balados",
         "short_name": "Balados",
@@ -54,7 +54,7 @@ def manifest(request: HttpRequest) -> JsonResponse:
             "params": {"title": "title", "text": "text", "url": "url"},
         },
     }
-    return JsonResponse(told, content_type="application/manifest+json")
+    return JsonResponse(content, content_type="application/manifest+json")
 
 
 def _icons() -> list[dict[str, str]]:

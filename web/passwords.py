@@ -53,7 +53,7 @@ def password(request: HttpRequest, user: User) -> HttpResponse:
     ended = sessions.end_sessions(user.pk, but=request.session.session_key)
     app_login.sign_out_own_password(user.pk)
     mails.order_soon("password", user)
-    tell(request, _told(ended))
+    tell(request, _message(ended))
     return redirect("account")
 
 
@@ -137,7 +137,7 @@ def _named(who: str) -> list[User | None]:
         return []
 
 
-def _told(ended: int) -> str:
+def _message(ended: int) -> str:
     if not ended:
         return _("You have a new password.")
     words = ngettext(

@@ -40,8 +40,8 @@ def allow_audio(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         if not response.streaming and PLAYER in response.content:
-            told = getattr(response, "_csp_update", None) or {}
-            response._csp_update = {**told, **AUDIO}  # type: ignore[attr-defined]
+            known = getattr(response, "_csp_update", None) or {}
+            response._csp_update = {**known, **AUDIO}  # type: ignore[attr-defined]
         return response
 
     return answer

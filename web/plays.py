@@ -72,17 +72,17 @@ class PlayForm(forms.Form):
 
     def command(self, user: User) -> PlayCommand:
         """Return the command to record. The form has to be valid."""
-        told = self.cleaned_data
-        common = {"user_id": user.pk, "now": timezone.now(), "at": told["at"]}
-        place = {name: told[name] for name in ("feed", "item", "position", "speed")}
-        if told["played"] is None:
+        values = self.cleaned_data
+        common = {"user_id": user.pk, "now": timezone.now(), "at": values["at"]}
+        place = {name: values[name] for name in ("feed", "item", "position", "speed")}
+        if values["played"] is None:
             return UpdatePosition(**common, **place)
-        return RecordPlay(**common, **place, played=told["played"])
+        return RecordPlay(**common, **place, played=values["played"])
 
     @property
     def command_id(self) -> CommandId:
-        told = json.dumps(self.data, sort_keys=True, default=str)
-        return CommandId(self.cleaned_data["id"], hashlib.sha256(told.encode()).digest())
+        text = json.dumps(self.data, sort_keys=True, default=str)
+        return CommandId(self.cleaned_data["id"], hashlib.sha256(text.encode()).digest())
 
 
 @require_POST
@@ -90,11 +90,11 @@ class PlayForm(forms.Form):
 def plays(request: HttpRequest, user: User) -> HttpResponse:
     """Record the JSON array in ``plays``. If any entry is invalid, nothing is recorded, and the answer is 400
     with every error by the index of its entry."""
-    told = _array(request.POST.get("plays", ""))
-    if told is None:
+    entries = _array(request.POST.get("plays", ""))
+    if entries is None:
         fault = _("Expected a JSON array of 1 to %(most)d objects.") % {"most": MOST}
         return JsonResponse({"errors": {"plays": [{"message": fault, "code": "invalid"}]}}, status=400)
-    sent = [PlayForm(each) for each in told]
+    sent = [PlayForm(each) for each in entries]
     faults = {number: form.errors.get_json_data() for number, form in enumerate(sent) if not form.is_valid()}
     if faults:
         return JsonResponse({"errors": faults}, status=400)
@@ -121,7 +121,7 @@ def _answer(request: HttpRequest, command: PlayCommand, outcome: Outcome) -> Htt
         return HttpResponse(status=204)
     device = words.device(found.device) if found.device else _("another device")
     there = words.clock(found.position)
-    told = {
+    newer = {
         "feed": command.feed,
         "item": command.item,
         "further": found.position,
@@ -129,15 +129,15 @@ def _answer(request: HttpRequest, command: PlayCommand, outcome: Outcome) -> Htt
         "there": _("Go on at %(time)s") % {"time": there},
         "here": _("Stay at %(time)s") % {"time": words.clock(position)},
     }
-    return JsonResponse({"newer": told})
+    return JsonResponse({"newer": newer})
 
 
 def _array(text: str) -> list[dict[str, Any]] | None:
     """Parse the array; None if it is not an array of objects, is empty, or has too many."""
     try:
-        told = json.loads(text)
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(told, list) or not 0 < len(told) <= MOST:
+    if not isinstance(found, list) or not 0 < len(found) <= MOST:
         return None
-    return told if all(isinstance(each, dict) for each in told) else None
+    return found if all(isinstance(each, dict) for each in found) else None

@@ -218,11 +218,11 @@ def _apply(request: HttpRequest, user: User) -> HttpResponse:
         tell(request, _("Nothing has changed."))
         return redirect(PATH)
     outcome = _record(request, user, changes, settings)
-    tell(request, _told(changes), undo=undo_of(outcome))
+    tell(request, _message(changes), undo=undo_of(outcome))
     return redirect_after(outcome.position, PATH)
 
 
-def _told(changes: Sequence[Change]) -> str:
+def _message(changes: Sequence[Change]) -> str:
     if changes[0].feed is None:
         level = changes[0].level or exposure.default_level()
         return _("Your account is %(level)s now.") % {"level": str(levels.NAMES[level]).lower()}

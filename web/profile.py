@@ -139,10 +139,10 @@ def _link(line: str) -> str:
 
 
 def _fault_of_link(number: int, line: str) -> ValidationError | None:
-    told = {"number": number}
+    params = {"number": number}
     try:
         if len(_link(line)) <= LONGEST_LINK:
             return None
     except InvalidIdentifier:
-        return ValidationError(_("Line %(number)d is no address of a page."), code="invalid", params=told)
-    return ValidationError(_("The address in line %(number)d is too long."), code="too_long", params=told)
+        return ValidationError(_("Line %(number)d is no address of a page."), code="invalid", params=params)
+    return ValidationError(_("The address in line %(number)d is too long."), code="too_long", params=params)

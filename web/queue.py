@@ -128,7 +128,7 @@ def save(request: HttpRequest, user: User) -> HttpResponse:
         return redirect(f"{KIND.path}/{list_id}")
     known, now = state.playlists.get(str(queue_id(user.pk))), timezone.now()
     items = upnext.entries(known, REGISTER.arranged(known), now) if known else []
-    entry = PlaylistEntry(list_id, updated_at=now, items=items, **form.said())
+    entry = PlaylistEntry(list_id, updated_at=now, items=items, **form.command_fields())
     outcome = send(request, SyncUserData(user_id=user.pk, now=now, playlists=[entry]))
     tell(request, KIND.words.made % {"list": entry.name})
     return redirect_after(outcome.position, f"{KIND.path}/{list_id}")

@@ -212,8 +212,8 @@ def public_episode(item: str, podcast: Podcast, known: EpisodeShown) -> Episode:
     """Return an episode as public lists show it, without any listener's progress."""
     cover = known.cover or podcast.cover
     title = known.title or podcast.title
-    told = cover, known.published_at, known.duration
-    return Episode(podcast.feed, item, title, podcast.title, *told)
+    described = cover, known.published_at, known.duration
+    return Episode(podcast.feed, item, title, podcast.title, *described)
 
 
 def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Episode:
@@ -243,6 +243,6 @@ class Chapter(NamedTuple):
     title: str
 
     @classmethod
-    def of(cls, told: EpisodeChapter) -> Self:
-        start = int(told.start)
-        return cls(start, told.title or words.clock(start))
+    def of(cls, chapter: EpisodeChapter) -> Self:
+        start = int(chapter.start)
+        return cls(start, chapter.title or words.clock(start))

@@ -136,9 +136,9 @@ def _pictures(user_id: UUID, year: Statistics, chosen: Statistics) -> dict[str, 
     podcasts = _podcasts(user_id, chosen)
     hours = chosen.at_hours()
     weekdays = [str(WEEKDAYS[day]) for day in range(7)]
-    said = {seconds: words.duration(seconds) if seconds else "–" for seconds in hours.values()}
+    durations = {seconds: words.duration(seconds) if seconds else "–" for seconds in hours.values()}
     labels = {
-        (day, hour): f"{weekdays[day]}, {_clock(hour)}: {said[seconds]}"
+        (day, hour): f"{weekdays[day]}, {_clock(hour)}: {durations[seconds]}"
         for (day, hour), seconds in hours.items()
     }
     return {
@@ -153,7 +153,7 @@ def _pictures(user_id: UUID, year: Statistics, chosen: Statistics) -> dict[str, 
         "devices": _devices(user_id, chosen),
         "week": charts.week(hours, [str(WEEKDAYS_ABBR[day]) for day in range(7)], labels),
         "weekdays": weekdays,
-        "hours": [(_clock(hour), [said[hours[day, hour]] for day in range(7)]) for hour in range(24)],
+        "hours": [(_clock(hour), [durations[hours[day, hour]] for day in range(7)]) for hour in range(24)],
     }
 
 

@@ -165,10 +165,10 @@ def _people(found: Sequence[Popular]) -> Callable[[Popular], list[Person]]:
 
 def _figures(one: Popular) -> str:
     """Return the figures in words: ``12 followers · 40 plays``."""
-    told = [
+    counts = [
         (one.subscribers, ngettext("%(count)s follower", "%(count)s followers", one.subscribers)),
         (one.plays, ngettext("%(count)s play", "%(count)s plays", one.plays)),
         (one.likes, ngettext("saved %(count)s time", "saved %(count)s times", one.likes)),
         (one.shares, ngettext("shared %(count)s time", "shared %(count)s times", one.shares)),
     ]
-    return " · ".join(text % {"count": number_format(count)} for count, text in told if count)
+    return " · ".join(text % {"count": number_format(count)} for count, text in counts if count)

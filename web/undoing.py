@@ -118,7 +118,7 @@ def one(request: HttpRequest, user: User, event_id: UUID) -> HttpResponse:
 
 @require_POST
 @for_listeners
-def together(request: HttpRequest, user: User) -> HttpResponse:
+def undo_range(request: HttpRequest, user: User) -> HttpResponse:
     """Undo the events with versions after ``after`` up to ``upto``, except those
     on which later events build."""
     after, upto = _version(request, "after"), _version(request, "upto")
@@ -229,7 +229,7 @@ def _later(found: Undo, number: int, known: Known) -> LaterLine:
 
 def _first(found: Undo) -> int:
     """Return the number of the first event that was to be undone."""
-    return next(number for number, told in enumerate(found.told) if told.is_chosen)
+    return next(number for number, one in enumerate(found.told) if one.is_chosen)
 
 
 def _path_since(found: Undo) -> str:

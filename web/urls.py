@@ -110,7 +110,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("statistics", statistics.page, name="statistics"),
     path("statistics/<str:by>.csv", statistics.as_csv),
     path("history/<uuid:event_id>/undo", undoing.one),
-    path("history/undo", undoing.together),
+    path("history/undo", undoing.undo_range),
     path("history/undo-since", undoing.since),
     path("apps", access.access, name="apps"),
     path("apps/rename", app_grants.rename),

@@ -90,13 +90,13 @@ def _change(request: HttpRequest, user: User, before: Glance) -> HttpResponse:
     found = privacy.in_force(outcome.user.privacy, before.feed, before.item, default)
     own = found.level if wanted else None
     after = before if before.closed else before._replace(level=found.level, source=found.source)
-    tell(request, _told(after), undo=undo_of(outcome))
+    tell(request, _message(after), undo=undo_of(outcome))
     response = _answer(request, after._replace(own=own))
     remember_position(response, outcome.position)
     return response
 
 
-def _told(after: Glance) -> str:
+def _message(after: Glance) -> str:
     if after.closed:
         return _("Kept. Nothing of this podcast is shown to others in any case.")
     text = _("This episode is %(level)s now.") if after.item else _("This podcast is %(level)s now.")

@@ -62,14 +62,14 @@ class Writer:
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
         """Yield the actions; where a live player moved the position several times in a row, only the last."""
         is_all = self._feeds is None and not self.device
-        told = changes if is_all else [change for change in changes if self._is_asked_for(change)]
-        plays = [change.event for change in told if not isinstance(change.event, EpisodeActionRecorded)]
+        wanted = changes if is_all else [change for change in changes if self._is_asked_for(change)]
+        plays = [change.event for change in wanted if not isinstance(change.event, EpisodeActionRecorded)]
         lengths = _lengths(plays)
-        self._spellings.look_up({change.event.rss_source_feed for change in told})  # type: ignore[attr-defined]
-        if len(told) <= MOST_COMPARED:
-            others = [change for change in told if _device_of(change) != self._spellings.device]
+        self._spellings.look_up({change.event.rss_source_feed for change in wanted})  # type: ignore[attr-defined]
+        if len(wanted) <= MOST_COMPARED:
+            others = [change for change in wanted if _device_of(change) != self._spellings.device]
             self._spellings.look_into(change.event.rss_source_feed for change in others)  # type: ignore[attr-defined]
-        for change, following in zip_longest(told, told[1:]):
+        for change, following in zip_longest(wanted, wanted[1:]):
             event = change.event
             if type(event) is not PositionUpdated or not _is_passed(event, following):
                 yield self._of_event(event, _device_of(change), lengths)
@@ -111,7 +111,9 @@ class Writer:
         stream = state_of(user_id)
         stream.fetch({"plays": tuple(last)})
         counting = [(event, stream.user.plays.get(key)) for key, event in last.items()]
-        events = [_play(user_id, known) for event, known in counting if known and not _is_told(known, event)]
+        events = [
+            _play(user_id, known) for event, known in counting if known and not _is_current(known, event)
+        ]
         return self.of_changes([Change(0, event, None) for event in events])
 
     def _is_asked_for(self, change: Change) -> bool:
@@ -195,7 +197,7 @@ def _at(event: Any) -> datetime:
     return found
 
 
-def _is_told(known: PlayStatus, event: Any) -> bool:
+def _is_current(known: PlayStatus, event: Any) -> bool:
     at = _at(event)
     is_same_time = known.updated_at == at or naive(known.updated_at) == naive(at)
     return is_same_time and known.position == event.position
@@ -220,13 +222,13 @@ def _numbers(event: Any, length: int | None) -> tuple[int, int, int]:
     """Return started, position and total, always all three: apps take an episode for finished if one is
     missing."""
     position: int = event.position
-    told = getattr(event, "total", None)
-    total = told or length
-    if told is None and isinstance(event, PlayRecorded) and event.played and event.device is None:
+    reported = getattr(event, "total", None)
+    total = reported or length
+    if reported is None and isinstance(event, PlayRecorded) and event.played and event.device is None:
         # marked as played through our own API or pages
         total = total or max(position, 1)
         return total, total, total
-    if not total or (total <= position and told is None):
+    if not total or (total <= position and reported is None):
         total = position + UNKNOWN_REST
     started = getattr(event, "started", None)
     return (0 if started is None else started), position, total

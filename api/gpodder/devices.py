@@ -77,11 +77,13 @@ def groups(call: Call) -> dict[str, Any]:
 
 def synchronize(call: Call) -> dict[str, Any]:
     body = call.json(dict)
-    together, apart = body.get("synchronize", []), body.get("stop-synchronize", [])
-    if not isinstance(together, list) or not isinstance(apart, list):
+    synchronized, stopped = body.get("synchronize", []), body.get("stop-synchronize", [])
+    if not isinstance(synchronized, list) or not isinstance(stopped, list):
         raise bad("synchronize and stop-synchronize are lists.")
-    named = [name for group in together if isinstance(group, list) for name in group] + apart
-    if not all(isinstance(name, str) for name in named) or not all(isinstance(of, list) for of in together):
+    named = [name for group in synchronized if isinstance(group, list) for name in group] + stopped
+    if not all(isinstance(name, str) for name in named) or not all(
+        isinstance(of, list) for of in synchronized
+    ):
         raise bad("Groups are lists of devices' names.")
     if not set(named) <= known_devices(call).keys():
         raise not_found("No such device.")

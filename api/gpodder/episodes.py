@@ -128,14 +128,16 @@ def _batches(
     if aggregated and after == 0 and not writer.device:
         yield extent.head, list(writer.of_state(call.user_id))
         return
-    told = _told(call, after, extent, writer)
+    batches = _batches_of_log(call, after, extent, writer)
     if aggregated:
-        yield extent.head, newest(action for _, some in told for action in some)
+        yield extent.head, newest(action for _, some in batches for action in some)
         return
-    yield from told
+    yield from batches
 
 
-def _told(call: Call, after: int, extent: changes.Extent, writer: Writer) -> Iterator[tuple[int, list[Any]]]:
+def _batches_of_log(
+    call: Call, after: int, extent: changes.Extent, writer: Writer
+) -> Iterator[tuple[int, list[Any]]]:
     """Yield the actions in the log; for the time before it, the newest actions of each episode."""
     begins_anew = after == 0
     if not extent.is_whole and (kept := changes.checkpoint(call.user_id)) is not None and kept[0] > after:

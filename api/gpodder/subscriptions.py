@@ -42,16 +42,16 @@ def read_changes(call: Call, device: str) -> dict[str, Any]:
     since = since_of(call)
     note_device(call, device)
     found = marks.place(call.app, since)
-    told, place, version = changed_since(call, found, device)
-    mark = marks.after_reading(call.app, place, version, bool(told.add or told.remove), call.now)
-    call.tell("asked_podcasts", added=len(told.add), removed=len(told.remove))
-    if not (told.add or told.remove):
+    changed, place, version = changed_since(call, found, device)
+    mark = marks.after_reading(call.app, place, version, bool(changed.add or changed.remove), call.now)
+    call.tell("asked_podcasts", added=len(changed.add), removed=len(changed.remove))
+    if not (changed.add or changed.remove):
         return {"add": [], "remove": [], "timestamp": mark}
-    _note_told(call, device, version)
+    _note_delivery(call, device, version)
     url = Spellings(call.user_id, device).url
     return {
-        "add": [url(feed) for feed in told.add],
-        "remove": [url(feed) for feed in told.remove],
+        "add": [url(feed) for feed in changed.add],
+        "remove": [url(feed) for feed in changed.remove],
         "timestamp": mark,
     }
 
@@ -87,26 +87,26 @@ def _net(call: Call, feeds: Mapping[str, bool], device: str) -> Changed:
     answer. A settled removal concerns only the device that had asked for it."""
     stream = state_of(call.user_id)
     stream.fetch({"subscriptions": tuple(feeds), "held_removals": tuple(feeds)})
-    told = Changed([], [])
+    changed = Changed([], [])
     for feed, is_changed in feeds.items():
         known, held = stream.user.subscriptions.get(feed), stream.user.held_removals.get(feed)
         is_own = held is not None and held.device == device
         if known is None or not (is_changed or is_own):
             continue
         if not known.active:
-            told.remove.append(feed)
+            changed.remove.append(feed)
         elif not (is_own and unfollowing.is_held(held, known)):
-            told.add.append(feed)
-    return told
+            changed.add.append(feed)
+    return changed
 
 
-def _without_moves(call: Call, told: Changed, device: str, after: int) -> Changed:
+def _without_moves(call: Call, changed: Changed, device: str, after: int) -> Changed:
     """Leave out feeds that moved and that the device knows by the old address: they remain the same to it.
     One feed removed and another added would cost the device its downloads."""
     spelt = Spellings(call.user_id, device)
-    spelt.look_up(told.remove)
+    spelt.look_up(changed.remove)
     if not spelt.moved:
-        return told
+        return changed
     later = changes.since(call.user_id, after, LAST_VERSION, (UserSubscribed,), MOST_CHANGES)
     unknown = {change.event.rss_source_feed for change in later}  # type: ignore[attr-defined]
     moved = {old: new for old, new in spelt.moved.items() if old not in unknown}
@@ -119,8 +119,8 @@ def _without_moves(call: Call, told: Changed, device: str, after: int) -> Change
     if orders:
         record(call.batch(orders), origin_of(call, device))
     return Changed(
-        [feed for feed in told.add if feed not in same.values()],
-        [feed for feed in told.remove if feed not in same],
+        [feed for feed in changed.add if feed not in same.values()],
+        [feed for feed in changed.remove if feed not in same],
     )
 
 
@@ -228,7 +228,7 @@ def read_list(call: Call, device: str, fmt: str) -> Answer:
     check_known(call, device)
     feeds = _followed(call, device)
     spelt = Spellings(call.user_id, device)
-    _note_told(call, device, changes.extent(call.user_id, 0).head)
+    _note_delivery(call, device, changes.extent(call.user_id, 0).head)
     call.tell("asked_list", sent=len(feeds))
     return formats.write_urls(call, [spelt.url(feed) for feed in feeds], fmt)
 
@@ -252,11 +252,11 @@ def put_list(call: Call, device: str, fmt: str) -> None:
             sent[address.feed] = url.strip()
     moves = moves_among(call, device, sent, None)
     followed = {moves.feeds.get(feed, feed) for feed in sent}
-    told = marks.place(_told(call, device), 0).last
+    delivered = marks.place(_delivery_marks(call, device), 0).last
     spelt = Spellings(call.user_id, device)
     subscriptions = state_of(call.user_id).user.subscriptions
     missing = [feed for feed, known in subscriptions.items() if known.active and feed not in followed]
-    new = _new_since(call, told.version) if told is not None else set(missing)
+    new = _new_since(call, delivered.version) if delivered is not None else set(missing)
     removed = [feed for feed in missing if spelt.knows(feed) or feed not in new]
     outcome = store(call, device, sent, removed, moves, also_same=True)
     _tell(call, "sent_list", len(urls), outcome, corrections)
@@ -271,13 +271,13 @@ def note_device(call: Call, device: str) -> None:
     app_login.speak_for(call.who, device, call.cookie)
 
 
-def _told(call: Call, device: str) -> marks.App:
+def _delivery_marks(call: Call, device: str) -> marks.App:
     """Return the app whose marks say up to which version a device was told what is followed."""
     return marks.App(call.user_id, f"d:{key_of(device)}", True)
 
 
-def _note_told(call: Call, device: str, version: int) -> None:
-    app = _told(call, device)
+def _note_delivery(call: Call, device: str, version: int) -> None:
+    app = _delivery_marks(call, device)
     last = marks.place(app, 0).last
     if last is None or last.version != version:
         marks.after_reading(app, marks.Place(0, last), version, True, call.now)

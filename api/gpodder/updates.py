@@ -34,15 +34,16 @@ SELECT episode.feed_id, episode.id, episode.feed_id, episode.guid, episode.enclo
 def read(call: Call, device: str) -> dict[str, Any]:
     since = since_of(call)
     check_known(call, device)
-    told, place, version = changed_since(call, marks.place(call.app, since), device)
+    changed, place, version = changed_since(call, marks.place(call.app, since), device)
     url = Spellings(call.user_id, device).url
-    removed = [url(feed) for feed in told.remove]
+    removed = [url(feed) for feed in changed.remove]
     updates = _updates(call, since, device)
-    has_news = bool(told.add or told.remove)
-    call.tell("asked_updates", added=len(told.add), removed=len(told.remove), sent=len(updates))
+    has_news = bool(changed.add or changed.remove)
+    call.tell("asked_updates", added=len(changed.add), removed=len(changed.remove), sent=len(updates))
     return {
         "add": [
-            {**one, "url": url(feed)} for feed, one in zip(told.add, podcasts(call, told.add), strict=True)
+            {**one, "url": url(feed)}
+            for feed, one in zip(changed.add, podcasts(call, changed.add), strict=True)
         ],
         "remove": removed,
         "rem": removed,

@@ -79,8 +79,8 @@ class CollectionOrder(Order):
 
 def _show_feed(row: CollectionFeedRow, titles: Titles) -> CollectionFeed:
     feed = row.rss_source_feed
-    told = titles.feed_title(feed), titles.cover(feed)
-    return CollectionFeed(feed, url_of_feed(feed), *told, row.added_at)
+    described = titles.feed_title(feed), titles.cover(feed)
+    return CollectionFeed(feed, url_of_feed(feed), *described, row.added_at)
 
 
 def _state(user: User, collection_id: UUID) -> Collection:

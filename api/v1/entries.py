@@ -179,8 +179,10 @@ def show(data: SyncData) -> SyncData:
     return data
 
 
-def shown(lost: SyncConflict) -> Struct:
+def shown(conflict: SyncConflict) -> Struct:
     """Return a conflict as answers show it."""
-    show_episodes([lost.client])
-    show_episodes([lost.server])
-    return _CONFLICTS[lost.type](lost.key, lost.client, lost.server, lost.winner, lost.rule)
+    show_episodes([conflict.client])
+    show_episodes([conflict.server])
+    return _CONFLICTS[conflict.type](
+        conflict.key, conflict.client, conflict.server, conflict.winner, conflict.rule
+    )

@@ -182,14 +182,14 @@ class ImportView(View):
         user_id, origin = caller_of(request).user_id, answers.origin_of(request)
         parts = parts_of(body, user_id, now())
         heard = answers.record(import_of(body.listening, user_id, now()), origin)
-        told: dict[int, tuple[int, list[Struct]]] = {-1: (len(heard.events), [])}
+        results: dict[int, tuple[int, list[Struct]]] = {-1: (len(heard.events), [])}
 
         def render(number: int, outcome: Outcome) -> Imported:
             # rendered now, as the next command may change the state
-            lost = [shown(one) for one in sync.conflicts(outcome.user, parts[number])]
-            told[number] = len(outcome.events), lost
-            conflicts = [one for _, lost in told.values() for one in lost]
-            return Imported("success", sum(events for events, _ in told.values()), conflicts, body.refused)
+            of_part = [shown(one) for one in sync.conflicts(outcome.user, parts[number])]
+            results[number] = len(outcome.events), of_part
+            conflicts = [one for _, some in results.values() for one in some]
+            return Imported("success", sum(events for events, _ in results.values()), conflicts, body.refused)
 
         for number, part in enumerate(parts[:-1]):
             answers.record(part, origin, answer=partial(_stored, render, number))
@@ -284,8 +284,8 @@ def _with_events(export: bytes, stream: int, version: int) -> bytes:
 
 def _profile(user: User) -> ExportedProfile:
     profile = profiles.of(user)
-    told = profile.is_public, profile.public_name, profile.bio, profile.links
-    return ExportedProfile(*told, profiles.largest(profile))
+    texts = profile.is_public, profile.public_name, profile.bio, profile.links
+    return ExportedProfile(*texts, profiles.largest(profile))
 
 
 def _activity(row: ActivityRow) -> ExportedActivity:

@@ -270,11 +270,11 @@ def _podcast(name: str, feed: FeedShown | None) -> Podcast:
         enriched=enriched(feed),
         funding=[Funding(one["url"], one.get("text")) for one in extra.get("funding", ()) if "url" in one],
         podcast=_without_pictures(extra),
-        **_said(details, has_been_read=feed.facts.ok_at is not None),
+        **_channel_fields(details, has_been_read=feed.facts.ok_at is not None),
     )
 
 
-def _said(details: Details, *, has_been_read: bool) -> dict[str, Any]:
+def _channel_fields(details: Details, *, has_been_read: bool) -> dict[str, Any]:
     return {
         "podcast_guid": details.podcast_guid,
         "description": safe_html(details.description) or None,

@@ -57,8 +57,8 @@ class HeldRemovalsView(View):
     def post(self, request: Request, body: SettleBody) -> Response:
         """Podcasts that are not held are ignored. Held podcasts that are not settled within 14 days remain
         followed."""
-        settled = unfollowing.confirm if body.confirm else unfollowing.discard
-        command = settled(caller_of(request).user_id, body.feeds, now())
+        order = unfollowing.confirm if body.confirm else unfollowing.discard
+        command = order(caller_of(request).user_id, body.feeds, now())
         return dispatch_and_answer(request, command, lambda _: Done("success"))
 
 

@@ -108,8 +108,8 @@ class PlaylistOrder(Order):
 
 def _show_item(row: PlaylistItemRow, titles: Titles) -> PlaylistItem:
     feed, item, item_title, feed_title, added_at = row
-    told = *titles.both(feed, item), titles.cover(feed, item)
-    return PlaylistItem(feed, *shown_item(item), item_title, feed_title, *told, added_at)
+    described = *titles.both(feed, item), titles.cover(feed, item)
+    return PlaylistItem(feed, *shown_item(item), item_title, feed_title, *described, added_at)
 
 
 def _id_of(user_id: UUID, name: str) -> UUID:

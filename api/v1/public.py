@@ -176,8 +176,8 @@ def _podcasts(found: list[Popular]) -> list[PodcastPopularity]:
     for one, people in zip(found, _people(found), strict=True):
         feed = one.rss_source_feed
         assert feed is not None
-        told = titles.feed_title(feed), titles.cover(feed), titles.enriched(feed)
-        shown.append(PodcastPopularity(*one.figures, people, feed, url_of_feed(feed), *told))
+        described = titles.feed_title(feed), titles.cover(feed), titles.enriched(feed)
+        shown.append(PodcastPopularity(*one.figures, people, feed, url_of_feed(feed), *described))
     return shown
 
 
@@ -188,8 +188,8 @@ def _episodes(found: list[Popular]) -> list[EpisodePopularity]:
     for one, people in zip(found, _people(found), strict=True):
         feed, item = one.rss_source_feed, one.rss_source_item
         assert item is not None
-        told = *titles.both(feed, item), titles.cover(feed, item)
-        shown.append(EpisodePopularity(*one.figures, people, feed, *shown_item(item), *told))
+        described = *titles.both(feed, item), titles.cover(feed, item)
+        shown.append(EpisodePopularity(*one.figures, people, feed, *shown_item(item), *described))
     return shown
 
 

@@ -157,8 +157,8 @@ def _episode(
     saved_at: datetime | None,
     unsaved_at: datetime | None = None,
 ) -> SavedEpisode:
-    told = *titles.both(feed, item), titles.cover(feed, item)
-    return SavedEpisode(feed, *shown_item(item), *told, saved, saved_at, unsaved_at)
+    described = *titles.both(feed, item), titles.cover(feed, item)
+    return SavedEpisode(feed, *shown_item(item), *described, saved, saved_at, unsaved_at)
 
 
 paths = [

@@ -93,7 +93,7 @@ class SyncView(View):
                 cursor=cursor_of(outcome.version, caller.user_id),
                 full=news is None,
                 data=show(sync.to_entries(outcome.user, news, command)),
-                conflicts=[shown(lost) for lost in sync.conflicts(outcome.user, command)],
+                conflicts=[shown(conflict) for conflict in sync.conflicts(outcome.user, command)],
                 refused=body.refused,
             )
 

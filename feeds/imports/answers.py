@@ -99,13 +99,13 @@ def favourites(body: bytes) -> list[tuple[Any, Any]]:
     return [(one.get("podcast_url"), one.get("url")) for one in found if isinstance(one, dict)]
 
 
-def _device(told: dict[str, Any]) -> RemoteDevice:
-    text = told.get("caption") or told.get("name")
+def _device(raw: dict[str, Any]) -> RemoteDevice:
+    text = raw.get("caption") or raw.get("name")
     caption = (
         "".join(filter(str.isprintable, text)).strip()[:LONGEST_CAPTION] if isinstance(text, str) else ""
     )
-    kind = told.get("type")
-    return RemoteDevice(told.get("id"), caption or None, kind if kind in TYPES else None)
+    kind = raw.get("type")
+    return RemoteDevice(raw.get("id"), caption or None, kind if kind in TYPES else None)
 
 
 def _address(one: Any) -> Any:

@@ -41,12 +41,12 @@ def _probe(account: Account, path: str, read: Callable[[bytes], object]) -> str:
 
 def _is_nextcloud(account: Account) -> bool:
     try:
-        told = answers.decode(ask(account, "/status.php"))
+        status = answers.decode(ask(account, "/status.php"))
     except ServerFault as fault:
         _other(fault)
         return False
-    is_one = isinstance(told, dict) and told.get("installed") is True and "versionstring" in told
-    return is_one and told.get("productname") != "Balados"  # Balados looks like a Nextcloud to apps
+    is_one = isinstance(status, dict) and status.get("installed") is True and "versionstring" in status
+    return is_one and status.get("productname") != "Balados"  # Balados looks like a Nextcloud to apps
 
 
 def _other(fault: ServerFault) -> str:

@@ -95,8 +95,8 @@ class Progress(Struct):
 
     def done(self, kind: Kind) -> int:
         """Return the number of items of a kind in finished parts."""
-        settled = self.counts.get(kind, Counts())
-        return settled.new + settled.known + settled.refused
+        counts = self.counts.get(kind, Counts())
+        return counts.new + counts.known + counts.refused
 
 
 _DECODE = msgspec.json.Decoder(Progress).decode

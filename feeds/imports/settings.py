@@ -99,21 +99,21 @@ def _feed(url: str) -> str:
     return address.feed if address.kept else ""
 
 
-def _record(run: Run, told: dict[Scope, dict[str, Any]]) -> None:
+def _record(run: Run, received: dict[Scope, dict[str, Any]]) -> None:
     """Record settings; each scope counts as one item."""
-    told = {scope: values for scope, values in told.items() if values}
-    if told:
-        part = json.dumps([[*scope, values] for scope, values in told.items()]).encode()
-        run.record("settings", part, lambda: _changes(run, told), SettingsChanged, len(told))
+    received = {scope: values for scope, values in received.items() if values}
+    if received:
+        part = json.dumps([[*scope, values] for scope, values in received.items()]).encode()
+        run.record("settings", part, lambda: _changes(run, received), SettingsChanged, len(received))
     run.keep()
 
 
-def _changes(run: Run, told: dict[Scope, dict[str, Any]]) -> Iterator[Any]:
+def _changes(run: Run, received: dict[Scope, dict[str, Any]]) -> Iterator[Any]:
     state = dispatcher.state_of(run.user_id)
-    state.fetch({"settings": tuple(scope_of(*scope) for scope in told)})
+    state.fetch({"settings": tuple(scope_of(*scope) for scope in received)})
     known = state.user.settings
     more = MOST_SCOPES - sum(1 for one in known.values() if SPELLING not in one.values)
-    for (device, feed), values in told.items():
+    for (device, feed), values in received.items():
         scope = known.get(scope_of(device, feed))
         here = scope.values if scope is not None else {}
         new = {name: value for name, value in values.items() if name not in here and _is_kept(name, value)}

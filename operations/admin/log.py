@@ -34,7 +34,7 @@ else:
 PRIVATE = "not shown"
 
 
-class Told(NamedTuple):
+class Details(NamedTuple):
     """What the administration shows of an event."""
 
     user: str
@@ -93,7 +93,7 @@ class StoredEventAdmin(ReadOnly, Bounded, EventAdmin):
         for row, event, subject in zip(rows, found, _subjects(found), strict=True):
             user_id = users.get(row.stream)
             name = names.get(user_id, str(user_id)) if user_id else "the instance"
-            row.told = Told(name, origin_of(event) if event else Origin(), subject)
+            row.details = Details(name, origin_of(event) if event else Origin(), subject)
 
     @admin.display(description="arrived")
     def at(self, event: StoredEvent) -> str:
@@ -101,7 +101,7 @@ class StoredEventAdmin(ReadOnly, Bounded, EventAdmin):
 
     @admin.display(description="user")
     def user(self, event: StoredEvent) -> str:
-        return _told(event).user
+        return _details(event).user
 
     @admin.display(description="what")
     def what(self, event: StoredEvent) -> str:
@@ -109,15 +109,15 @@ class StoredEventAdmin(ReadOnly, Bounded, EventAdmin):
 
     @admin.display(description="podcast or episode")
     def subject(self, event: StoredEvent) -> str:
-        return _told(event).subject
+        return _details(event).subject
 
     @admin.display(description="app")
     def app(self, event: StoredEvent) -> str:
-        return _told(event).origin.app_id or ""
+        return _details(event).origin.app_id or ""
 
     @admin.display(description="device")
     def device(self, event: StoredEvent) -> str:
-        return _told(event).origin.device_name or ""
+        return _details(event).origin.device_name or ""
 
 
 @admin.register(LogEntry)
@@ -192,6 +192,6 @@ def _titles(acts: Sequence[Act]) -> dict[Act, str]:
     return titles
 
 
-def _told(event: StoredEvent) -> Told:
-    told: Told = event.told  # type: ignore[attr-defined]
-    return told
+def _details(event: StoredEvent) -> Details:
+    details: Details = event.details  # type: ignore[attr-defined]
+    return details

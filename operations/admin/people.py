@@ -87,7 +87,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         ids = [user.pk for user in rows]
         for name, (model, used) in WAYS_IN.items():
             given = model._default_manager.filter(user_id__in=ids).values_list("user_id")
-            found = {user_id: told for user_id, *told in given.annotate(Count("pk"), Max(used))}
+            found = {user_id: counts for user_id, *counts in given.annotate(Count("pk"), Max(used))}
             for user in rows:
                 number, at = found.get(user.pk, (0, None))
                 setattr(user, f"shown_{name}", number)
@@ -111,9 +111,9 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         user = User.objects.filter(pk=unquote(object_id)).first()
-        told = {} if user is None else {"may_act": self.has_change_permission(request, user)}
-        told |= {} if user is None else {"may_erase": self.has_erase_permission(request, user)}
-        return super().change_view(request, object_id, form_url, {**told, **(extra_context or {})})
+        context = {} if user is None else {"may_act": self.has_change_permission(request, user)}
+        context |= {} if user is None else {"may_erase": self.has_erase_permission(request, user)}
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     @admin.display(description="name in the logs")
     def name_in_logs(self, user: User) -> str:
@@ -282,12 +282,12 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
             if not is_outage(failure):
                 raise
             logger.warning("An erasure was interrupted, and goes on later: %s", type(failure).__name__)
-            told, level = (
+            message, level = (
                 f"The account {name} is closed; it is erased once every store answers.",
                 messages.WARNING,
             )
         else:
-            told, level = f"The account {name} was erased.", messages.SUCCESS
+            message, level = f"The account {name} was erased.", messages.SUCCESS
         # the entry in the administrators' log names nobody: nothing of the account may stay
         by: Any = request.user.pk
         LogEntry.objects.create(
@@ -297,7 +297,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
             action_flag=DELETION,
             change_message=ERASED,
         )
-        self.message_user(request, told, level)
+        self.message_user(request, message, level)
         return redirect("admin:accounts_user_changelist")
 
     def _question(

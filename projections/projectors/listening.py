@@ -103,7 +103,7 @@ class Places:
             self.by_key[place.key] = place if known is None else greater(known, place)
 
 
-Came: TypeAlias = dict[Named, Places]
+Arrived: TypeAlias = dict[Named, Places]
 COLUMNS = columns_in(Row)
 ROWS = Rows(
     TABLE, COLUMNS, keys=4, merge=", ".join(f"{name} = EXCLUDED.{name}" for name in list(COLUMNS)[4:])
@@ -111,7 +111,7 @@ ROWS = Rows(
 
 
 def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
-    came: Came = {}
+    arrived: Arrived = {}
     for recorded, event in facts:
         match event:
             case PlayRecorded(is_undo=True):
@@ -120,52 +120,52 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
                 device = sender_of(recorded)
                 if device is not None:
                     named = event.rss_source_feed, event.rss_source_item
-                    _of(came, event.user_id, *named).add([place_of(event, device)])
+                    _of(arrived, event.user_id, *named).add([place_of(event, device)])
             case ListeningImported():
-                _settle(came, event.user_id, event.listening)
+                _add_heard(arrived, event.user_id, event.listening)
             case UserCheckpoint():
-                _put(came, cursor, tables)
-                came = {}
-                kept: Came = {}
-                _settle(kept, event.user_id, event.listening)
-                ROWS.put(cursor, tables, _rows(kept, _told(kept)), {event.user_id})
-    _put(came, cursor, tables)
+                _put(arrived, cursor, tables)
+                arrived = {}
+                kept: Arrived = {}
+                _add_heard(kept, event.user_id, event.listening)
+                ROWS.put(cursor, tables, _rows(kept, _by_episode(kept)), {event.user_id})
+    _put(arrived, cursor, tables)
 
 
 def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None:
     """Two episodes turned out to be one: move the places of the one to the other."""
     take = TAKE.format(table=tables[TABLE], columns=listed(PLACE))
     places = [Place(*row) for row in answer(cursor, take, [event.user_id, UUID(event.known_key)])]
-    came: Came = {}
+    arrived: Arrived = {}
     if places:
-        _of(came, event.user_id, event.rss_source_feed, event.rss_source_item).add(places)
-    _put(came, cursor, tables)
+        _of(arrived, event.user_id, event.rss_source_feed, event.rss_source_item).add(places)
+    _put(arrived, cursor, tables)
 
 
-def _of(came: Came, user_id: UUID, feed: str, item: str) -> Places:
-    return came.setdefault((user_id, episode_key(feed, item)), Places(feed))
+def _of(arrived: Arrived, user_id: UUID, feed: str, item: str) -> Places:
+    return arrived.setdefault((user_id, episode_key(feed, item)), Places(feed))
 
 
-def _settle(came: Came, user_id: UUID, listening: Iterable[EpisodeHeard]) -> None:
+def _add_heard(arrived: Arrived, user_id: UUID, listening: Iterable[EpisodeHeard]) -> None:
     for one in listening:
-        _of(came, user_id, one.rss_source_feed, one.rss_source_item).add(settled(one.heard))
+        _of(arrived, user_id, one.rss_source_feed, one.rss_source_item).add(settled(one.heard))
 
 
-def _told(came: Came) -> dict[Named, list[Place]]:
-    return {named: list(places.by_key.values()) for named, places in came.items()}
+def _by_episode(arrived: Arrived) -> dict[Named, list[Place]]:
+    return {named: list(places.by_key.values()) for named, places in arrived.items()}
 
 
-def _put(came: Came, cursor: Cursor[Any], tables: Tables) -> None:
+def _put(arrived: Arrived, cursor: Cursor[Any], tables: Tables) -> None:
     """Count the new places and store them, with those whose count they change."""
-    if not came:
+    if not arrived:
         return
-    before = _before(came, cursor, tables)
-    late = {named: came[named] for named, known in before.items() if _is_late(came[named], known)}
+    before = _before(arrived, cursor, tables)
+    late = {named: arrived[named] for named, known in before.items() if _is_late(arrived[named], known)}
     counted = _recounted(late, cursor, tables)
-    for named, places in came.items():
+    for named, places in arrived.items():
         if named not in late:
             counted[named] = recount(places.by_key.values(), before.get(named, NOTHING_BEFORE))
-    ROWS.put(cursor, tables, _rows(came, counted))
+    ROWS.put(cursor, tables, _rows(arrived, counted))
 
 
 def _is_late(places: Places, before: Before) -> bool:
@@ -173,9 +173,9 @@ def _is_late(places: Places, before: Before) -> bool:
     return min(at for at, _ in places.by_key) <= before.last.at
 
 
-def _before(came: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, Before]:
+def _before(arrived: Arrived, cursor: Cursor[Any], tables: Tables) -> dict[Named, Before]:
     """Return what is known of each episode, and of the devices that report new places of it."""
-    asked = {(*named, device) for named, places in came.items() for _, device in places.by_key}
+    asked = {(*named, device) for named, places in arrived.items() for _, device in places.by_key}
     wanted = as_json([Asked(user_id, key, key_of(device)) for user_id, key, device in asked])
     found: dict[Named, Before] = {}
     for row in answer(cursor, _newest_of(tables[TABLE].as_string(None)), [wanted]):
@@ -201,7 +201,7 @@ def _known(
     return Place(device, at, position, seconds=seconds, starts_at=starts_at)
 
 
-def _recounted(late: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, list[Place]]:
+def _recounted(late: Arrived, cursor: Cursor[Any], tables: Tables) -> dict[Named, list[Place]]:
     """For episodes with a late place, return the places whose count it changes."""
     if not late:
         return {}
@@ -221,13 +221,13 @@ def _recounted(late: Came, cursor: Cursor[Any], tables: Tables) -> dict[Named, l
     return changed
 
 
-def _rows(came: Came, places: Mapping[Named, Iterable[Place]]) -> list[Row]:
+def _rows(arrived: Arrived, places: Mapping[Named, Iterable[Place]]) -> list[Row]:
     return [
         Row(
             user_id=user_id,
             item_key=key,
             device_key=key_of(place.device),
-            rss_source_feed=came[user_id, key].feed,
+            rss_source_feed=arrived[user_id, key].feed,
             **msgspec.structs.asdict(place),
         )
         for (user_id, key), of in places.items()

@@ -80,11 +80,11 @@ def _parts(register: Register[Any], group: Group) -> list[str]:
 
 def _exceeds(register: Register[Any], group: Group) -> str:
     """Return the condition that the incoming row has the greater value."""
-    came, kept = (
+    incoming, kept = (
         ", ".join([_time(register, group, of), *(_rank(field, of) for field in group.fields)])
         for of in ("EXCLUDED", "kept")
     )
-    return f"({came}) > ({kept})"
+    return f"({incoming}) > ({kept})"
 
 
 def _time(register: Register[Any], group: Group, of: str) -> str:

@@ -26,7 +26,7 @@ EPISODES = Counted("public.episode_popularity", "item_key", f"item_key, rss_sour
 FORGET = sql.SQL("DELETE FROM {table} WHERE {key} = ANY(%s::uuid[])")
 KEEP = sql.SQL("""
 INSERT INTO {table} ({columns})
-SELECT {columns} FROM jsonb_to_recordset(%s::jsonb) AS came (item_key uuid, feed_key uuid,
+SELECT {columns} FROM jsonb_to_recordset(%s::jsonb) AS incoming (item_key uuid, feed_key uuid,
        rss_source_item text, rss_source_feed text, score bigint, plays bigint, likes bigint, shares bigint,
        subscribers bigint)
  WHERE (score, plays, likes, shares, subscribers) <> (0, 0, 0, 0, 0)

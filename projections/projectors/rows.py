@@ -11,20 +11,21 @@ from projections.projectors.shape import Tables, answer, as_json
 
 # renders as "{table}", which is filled in when a batch names the table
 TABLE = sql.SQL("{{table}}").format()
-CAME = sql.SQL("jsonb_to_recordset(%(rows)s::jsonb) AS came ({definitions})")
+INCOMING = sql.SQL("jsonb_to_recordset(%(rows)s::jsonb) AS incoming ({definitions})")
 # The incoming rows beside the existing ones of the replaced users. A full join is done by hash or merge,
 # whatever the statistics say of a table that was just filled: 50,000 rows against 50,000 must not become a
 # nested loop.
-BESIDE = sql.SQL("""{came} FULL JOIN
+BESIDE = sql.SQL("""{incoming} FULL JOIN
        (SELECT ctid AS place, * FROM {table} WHERE user_id = ANY(%(replaced)s::uuid[])) AS there ON {same}""")
 MERGE = sql.SQL("""
-INSERT INTO {table} AS kept ({columns}) SELECT came.* FROM {source}
+INSERT INTO {table} AS kept ({columns}) SELECT incoming.* FROM {source}
 ON CONFLICT ({keys}) DO UPDATE SET {merge} RETURNING kept.user_id
 """)
-NEWS = sql.SQL("{beside} WHERE came.user_id IS NOT NULL AND (there.place IS NULL OR {differs})")
+NEWS = sql.SQL("{beside} WHERE incoming.user_id IS NOT NULL AND (there.place IS NULL OR {differs})")
 CLEAR = sql.SQL("""
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-    SELECT there.place FROM {beside} WHERE there.place IS NOT NULL AND (came.user_id IS NULL OR {differs})))
+    SELECT there.place FROM {beside}
+     WHERE there.place IS NOT NULL AND (incoming.user_id IS NULL OR {differs})))
 RETURNING user_id
 """)
 
@@ -48,7 +49,7 @@ class Rows:
         self.columns = columns
         self.keys, self.merge = keys, merge
         names = list(columns)
-        source, beside = _came(columns), _beside(columns, names[:keys])
+        source, beside = _incoming(columns), _beside(columns, names[:keys])
         differs = _differs(names[keys:])
         put = {"columns": listed(names), "keys": listed(names[:keys]), "merge": sql.SQL(merge)}
         news = NEWS.format(beside=beside, differs=differs)
@@ -104,23 +105,24 @@ def _of_a_table(statement: sql.Composed) -> sql.SQL:
     return sql.SQL(statement.as_string(None))
 
 
-def _came(columns: Mapping[str, str]) -> sql.Composed:
+def _incoming(columns: Mapping[str, str]) -> sql.Composed:
     definitions = (
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in columns.items()
     )
-    return CAME.format(definitions=sql.SQL(", ").join(definitions))
+    return INCOMING.format(definitions=sql.SQL(", ").join(definitions))
 
 
 def _beside(columns: Mapping[str, str], keys: Collection[str]) -> sql.Composed:
     same = sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier("came", key), sql.Identifier("there", key)) for key in keys
+        sql.SQL("{} = {}").format(sql.Identifier("incoming", key), sql.Identifier("there", key))
+        for key in keys
     )
-    return BESIDE.format(came=_came(columns), table=TABLE, same=same)
+    return BESIDE.format(incoming=_incoming(columns), table=TABLE, same=same)
 
 
 def _differs(columns: Collection[str]) -> sql.Composed:
-    came, there = (listed(columns, of) for of in ("came", "there"))
-    return sql.SQL("({}) IS DISTINCT FROM ({})").format(came, there)
+    incoming, there = (listed(columns, of) for of in ("incoming", "there"))
+    return sql.SQL("({}) IS DISTINCT FROM ({})").format(incoming, there)
 
 
 def listed(columns: Collection[str], of: str = "") -> sql.Composed:

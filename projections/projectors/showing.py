@@ -89,7 +89,7 @@ SHOW_MARKED = sql.SQL(SHOW.format(reach=TOUCHED + REACHED + MARKED, judged=JUDGE
 
 MARK = sql.SQL("""
 INSERT INTO {blocked} AS kept (feed_key, {marker})
-SELECT * FROM jsonb_to_recordset(%s::jsonb) AS came (feed_key uuid, since timestamptz)
+SELECT * FROM jsonb_to_recordset(%s::jsonb) AS incoming (feed_key uuid, since timestamptz)
 ON CONFLICT (feed_key) DO UPDATE SET {marker} = EXCLUDED.{marker}
 """)
 UNMARK = sql.SQL("""

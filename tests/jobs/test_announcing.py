@@ -35,7 +35,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     with redis.Redis.from_url(settings.REDIS_URL) as broker:
         broker.delete("default")
     monkeypatch.setattr(announcing, "AT_ONCE", 2)
-    monkeypatch.setattr(announcing, "_told", set())
+    monkeypatch.setattr(announcing, "_announced", set())
     return found
 
 
@@ -98,10 +98,10 @@ def test_without_redis_following_is_what_it_was(
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(app, "send_task", refuse)
-    monkeypatch.setattr(announcing, "_told", set())
+    monkeypatch.setattr(announcing, "_announced", set())
     assert phone.post("subscriptions", {"rss_source_feed": feed(1)}).status_code == 201
     announcing.refresh(7)
     phone.post("plays", play(rss_source_feed=feed(2)))
     eventually(lambda: caplog.text.count("within the hour") == 3)
-    assert announcing._told == set(), "what was lost is told again with the next play"
+    assert announcing._announced == set(), "what was lost is told again with the next play"
     assert feed(1) not in caplog.text

@@ -45,8 +45,8 @@ Exit codes: 0 everything is here; 1 it is not, with the reason; 2 invalid option
         password = _password()
         if not password:
             raise CommandError("Without a password nothing can be asked.")
-        told = bring(options["address"], options["user"], password, options["username"], self._say)
-        for line in report_lines(told):
+        report = bring(options["address"], options["user"], password, options["username"], self._say)
+        for line in report_lines(report):
             self._say(line)
 
     def _say(self, line: str) -> None:

@@ -83,7 +83,7 @@ nowhere else. Exit codes: 0 done, 1 refused or failed, 2 invalid option.
         if status == "open":
             self.stdout.write(f"{alias}: open")
             return
-        said = "nothing says why: it may come from a backup or a copy."
+        reason = "nothing says why: it may come from a backup or a copy."
         if note is not None:
-            said = f"since {note.since:%Y-%m-%d %H:%M:%S} UTC. {maintenance.message(alias, note)}"
-        self.stdout.write(f"{alias}: closed, {said}\n  {maintenance.remedy(alias, status)}")
+            reason = f"since {note.since:%Y-%m-%d %H:%M:%S} UTC. {maintenance.message(alias, note)}"
+        self.stdout.write(f"{alias}: closed, {reason}\n  {maintenance.remedy(alias, status)}")
