@@ -158,14 +158,15 @@ def _decide_and_append(
             # itself
             stream.refresh(named)
             decided = _decide(stream, command, named)
-        outcome = _append(stream, decided, origin, command_id, answer)
+        outcome = _append(stream, decided, origin, command_id, answer, named is None)
         if outcome is not None:
             return outcome
         stream.refresh(named)
         is_current = True
     with entries.blocked_appends():
         stream.refresh(named)
-        outcome = _append(stream, _decide(stream, command, named), origin, command_id, answer)
+        decided = _decide(stream, command, named)
+        outcome = _append(stream, decided, origin, command_id, answer, named is None)
     if outcome is None:
         raise Conflict
     return outcome
@@ -198,6 +199,7 @@ def _append(
     origin: Origin,
     command_id: CommandId | None,
     answer: Render | None,
+    whole: bool,
 ) -> Outcome | None:
     """Return the outcome once it is recorded, or None when the stream has moved on. Raises
     ``DomainError``."""
@@ -218,8 +220,8 @@ def _append(
     if command_id is not None:
         render()  # the answer is stored by the statement that appends
     kept = rendered[0].answer if rendered else b""
-    # what is loaded whole is rendered without the connection, which is busy then
-    meanwhile = render if stream.is_whole and not rendered else None
+    # what is made of the whole state is rendered without the connection, which is busy then
+    meanwhile = render if whole and not rendered else None
     changed = stream.changed()
     position = log.append(
         stream.id, stream.version, events, origin, command_id, kept, changed, meanwhile=meanwhile

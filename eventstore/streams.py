@@ -129,11 +129,6 @@ class Stream:
         """How many entries are loaded."""
         return sum(len(one.known) for one in self._entries.values())
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether every entry is loaded, so that the state can be used without a connection."""
-        return all(one.is_whole for one in self._entries.values())
-
     def read(self, keys: Keys | None) -> bool:
         """Load the entries of ``keys``, or all for None. Return whether they had to be read, in which case
         every loaded entry is current.
