@@ -36,6 +36,32 @@ from projections import lag, replicas
 from projections.failures import is_outage
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
+# what processes count: the key in Redis, the name of the metric, what it means, and its labels
+COUNTERS: tuple[tuple[str, ...], ...] = (
+    (
+        "append_conflicts",
+        "append_conflicts",
+        "Appends that conflicted with another writer of the same stream.",
+    ),
+    ("events", "events_recorded", "Events recorded.", "type"),
+    ("mails", "mails", "E-mails about accounts.", "outcome"),
+    ("plays", "plays", "Plays through play tokens.", "outcome"),
+    ("requests", "requests", "Requests answered.", "method", "route", "status"),
+    ("feeds_fetched", "feeds_fetched", "Finished fetches.", "outcome"),
+    ("feeds_seconds", "feeds_seconds", "Total seconds that finished fetches took.", "outcome"),
+    ("feeds_claimed", "feeds_claimed", "Feeds claimed for fetching."),
+    ("feeds_bytes", "feeds_bytes", "Bytes received over the network."),
+    ("feeds_episodes", "feeds_episodes", "Episodes written: new, changed, removed or restored."),
+    ("live_opened", "live_opened", "Live connections opened."),
+    ("live_closed", "live_closed", "Live connections closed by the server.", "code"),
+    ("live_commands", "live_commands", "Commands sent.", "type"),
+    ("live_pushes", "live_pushes", "Changes sent to live connections."),
+    ("live_events", "live_events", "Events that concerned a connected listener."),
+)
+GAUGES = {
+    "live_connections": "Live connections that are currently open.",
+    "feeds_bytes_in_flight": "Bytes of response bodies that are being received, decompressed or parsed.",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -161,73 +187,15 @@ def redis_figures() -> list[Metric]:
     """Return what processes count, and the figures of the worker's last run. Raises ``redis.RedisError``."""
     counters.publish()
     totals, gauges = counters.totals(), counters.gauges()
-    conflicts = CounterMetricFamily(
-        "balados_append_conflicts",
-        "Appends that conflicted with another writer of the same stream.",
-        value=totals.get(("append_conflicts",), 0),
-    )
-    names = ["method", "route", "status"]
     return [
-        conflicts,
-        _counter(totals, "events", "balados_events_recorded", "Events recorded.", ["type"]),
-        _counter(totals, "mails", "balados_mails", "E-mails about accounts.", ["outcome"]),
-        _counter(totals, "plays", "balados_plays", "Plays through play tokens.", ["outcome"]),
-        _counter(totals, "requests", "balados_requests", "Requests answered.", names),
+        *(_counter(totals, *declared) for declared in COUNTERS),
+        *(
+            GaugeMetricFamily(f"balados_{key}", text, value=gauges.get(key, 0))
+            for key, text in GAUGES.items()
+        ),
         _durations(totals),
-        *_fetches(totals, gauges),
-        *_live(totals, gauges),
-        *_worker(_last_run()),
-    ]
-
-
-def _live(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
-    """Return the counters of the live processes."""
-    simple = {
-        "opened": "Live connections opened.",
-        "pushes": "Changes sent to live connections.",
-        "events": "Events that concerned a connected listener.",
-    }
-    text = "Live connections that are currently open."
-    return [
-        GaugeMetricFamily("balados_live_connections", text, value=gauges.get("live_connections", 0)),
-        _counter(
-            totals, "live_closed", "balados_live_closed", "Live connections closed by the server.", ["code"]
-        ),
-        _counter(totals, "live_commands", "balados_live_commands", "Commands sent.", ["type"]),
-        *(
-            CounterMetricFamily(f"balados_live_{name}", words, value=totals.get((f"live_{name}",), 0))
-            for name, words in simple.items()
-        ),
-    ]
-
-
-def _fetches(totals: dict[Key, float], gauges: dict[str, float]) -> list[Metric]:
-    """Return the counters of the feed pumps."""
-    outcome = ["outcome"]
-    simple = {
-        "claimed": "Feeds claimed for fetching.",
-        "bytes": "Bytes received over the network.",
-        "episodes": "Episodes written because they are new, changed, removed or restored.",
-    }
-    return [
-        _counter(totals, "feeds_fetched", "balados_feeds_fetched", "Finished fetches.", outcome),
-        _counter(
-            totals,
-            "feeds_seconds",
-            "balados_feeds_seconds",
-            "Total seconds that finished fetches took.",
-            outcome,
-        ),
-        *(
-            CounterMetricFamily(f"balados_feeds_{name}", text, value=totals.get((f"feeds_{name}",), 0))
-            for name, text in simple.items()
-        ),
-        GaugeMetricFamily(
-            "balados_feeds_bytes_in_flight",
-            "Bytes of response bodies that are being received, decompressed or parsed.",
-            value=gauges.get("feeds_bytes_in_flight", 0),
-        ),
         _delays(totals),
+        *_worker(_last_run()),
     ]
 
 
@@ -244,8 +212,12 @@ def _delays(totals: dict[Key, float]) -> Metric:
     return cast(Metric, family)
 
 
-def _counter(totals: dict[Key, float], key: str, name: str, text: str, labels: list[str]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
+def _counter(totals: dict[Key, float], key: str, name: str, text: str, *labels: str) -> Metric:
+    """Return a counter with a sample for each combination of labels that was counted; without labels, with
+    one."""
+    if not labels:
+        return CounterMetricFamily(f"balados_{name}", text, value=totals.get((key,), 0))
+    family = CounterMetricFamily(f"balados_{name}", text, labels=labels)
     for (found, *values), number in sorted(totals.items()):
         if found == key and len(values) == len(labels):
             family.add_metric(values, number)
