@@ -19,7 +19,7 @@ from api.v1.listening import import_of
 from api.validation import Refusal
 from eventstore import log, retention
 from eventstore.domain import sync
-from projections import queries
+from projections import exposure
 from web.acting import for_listeners, send
 from web.forms import EXPORT_FAULTS, ExportFileForm, ListFileForm
 from web.reading import caught_up, remember_position
@@ -63,7 +63,7 @@ def data(request: HttpRequest, user: User) -> HttpResponse:
 def take_out(request: HttpRequest, user: User) -> HttpResponse:
     """Return the API's export as a file; ``events=false`` leaves out the history of events."""
     with caught_up(request, "public_events"):
-        activity = queries.activity(user.pk)
+        activity = exposure.activity(user.pk)
     content, _position = document(user.pk, activity, with_events=request.GET.get("events") != "false")
     headers = {"Content-Disposition": DISPOSITION}
     return HttpResponse(content, content_type="application/json", headers=headers)

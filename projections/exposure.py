@@ -1,5 +1,5 @@
-"""What others may see of one listener, for that listener to look at: levels in force, public acts, and
-previews.
+"""What others may see of one listener, for that listener to look at: all acts with their levels, public acts,
+and previews.
 
 A preview says what a change of levels would alter. All of it follows the rule of the projector of public rows
 (``showing.JUDGED``).
@@ -20,13 +20,21 @@ from eventstore.domain.secrets import is_secret_feed
 from projections.connect import run
 from projections.projectors.public_events import NO_KEY, keys_of
 from projections.projectors.showing import JUDGED
-from projections.queries import PRIVACY_SETTINGS
+from projections.queries import PRIVACY_SETTINGS, Page, fetch
 
 # a feed and one of its items, or a feed and None
 Scope = tuple[str, str | None]
 # the most acts in a preview, which has the newest
 MOST_ACTS = 5_000
 
+ACTIVITY = """
+SELECT kind, rss_source_feed, rss_source_item, happened_at, withdrawn_at, level, public_id IS NOT NULL, key
+  FROM "users"."activity"
+ WHERE user_id = %s
+"""
+FEEDS_NAMED = """
+SELECT feed_key, min(rss_source_feed) FROM "users"."activity" WHERE feed_key = ANY(%s) GROUP BY feed_key
+"""
 BLOCKED = """
 SELECT feed_key FROM "users"."blocked_feeds"
  WHERE feed_key = ANY(%s) AND (publisher_since IS NOT NULL OR operator_since IS NOT NULL)
@@ -98,6 +106,16 @@ class Act(NamedTuple):
     happened_at: datetime
 
 
+class ActivityRow(NamedTuple):
+    kind: str
+    rss_source_feed: str
+    rss_source_item: str | None
+    happened_at: datetime | None
+    withdrawn_at: datetime | None
+    level: str
+    shown: bool
+
+
 class Altered(NamedTuple):
     """An act of which others see something different ``after`` a change than ``before``."""
 
@@ -123,6 +141,20 @@ class Seen(NamedTuple):
 def default_level() -> Level:
     """Return the level of listeners who have set none."""
     return cast(Level, settings.DEFAULT_PRIVACY)
+
+
+def activity(user_id: UUID) -> Page[ActivityRow]:
+    """Return all that a listener did which others might get to see, with its level, and whether they do see
+    it."""
+    position, found = fetch(
+        "public_events", ACTIVITY, "page.happened_at, page.kind, page.key, page.rss_source_feed", [user_id]
+    )
+    return Page([ActivityRow(*row[:-1]) for row in found], None, position)
+
+
+def feeds_named(feed_keys: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the ``rss_source_feed`` of those digests that occur in listeners' activity."""
+    return dict(run(FEEDS_NAMED, [list(feed_keys)]).fetchall())
 
 
 def blocked(feeds: Iterable[str]) -> set[str]:

@@ -32,19 +32,11 @@ SELECT reached.position, page.*
  WHERE reached.projector = %s
  ORDER BY {order}
 """
-ACTIVITY = """
-SELECT kind, rss_source_feed, rss_source_item, happened_at, withdrawn_at, level, public_id IS NOT NULL, key
-  FROM "users"."activity"
- WHERE user_id = %s
-"""
 FOLLOWERS = """
 SELECT feed_key, user_id FROM "users"."subscriptions"
  WHERE feed_key = ANY(%s) AND (feed_key, user_id) > (%s, %s)
    AND subscribed_at IS NOT NULL AND (unsubscribed_at IS NULL OR subscribed_at >= unsubscribed_at)
  ORDER BY feed_key, user_id LIMIT %s
-"""
-FEEDS_NAMED = """
-SELECT feed_key, min(rss_source_feed) FROM "users"."activity" WHERE feed_key = ANY(%s) GROUP BY feed_key
 """
 FOLLOWED_AND_BLOCKED = """
 SELECT true AS is_followed, feed_key FROM "users"."subscriptions"
@@ -190,16 +182,6 @@ class PrivacyRow(NamedTuple):
     changed_at: datetime
     rss_source_feed: str | None
     rss_source_item: str | None
-
-
-class ActivityRow(NamedTuple):
-    kind: str
-    rss_source_feed: str
-    rss_source_item: str | None
-    happened_at: datetime | None
-    withdrawn_at: datetime | None
-    level: str
-    shown: bool
 
 
 def position_of(projector: str) -> int:
@@ -394,20 +376,6 @@ def privacy_of(user_id: UUID, feed: str | None, item: str | None) -> Page[Privac
         feed, item = choose(map(Episode._make, known), EpisodeName(feed, item))
     keys_of_scopes = [key_of(scope) for _, scope in privacy.scopes_of(feed, item)]
     return PRIVACY_SETTINGS.page([user_id], {"scope_key = ANY(%s::uuid[])": keys_of_scopes})
-
-
-def activity(user_id: UUID) -> Page[ActivityRow]:
-    """Return all that a listener did which others might get to see, with its level, and whether they do see
-    it."""
-    position, found = fetch(
-        "public_events", ACTIVITY, "page.happened_at, page.kind, page.key, page.rss_source_feed", [user_id]
-    )
-    return Page([ActivityRow(*row[:-1]) for row in found], None, position)
-
-
-def feeds_named(feed_keys: Sequence[UUID]) -> dict[UUID, str]:
-    """Return the ``rss_source_feed`` of those digests that occur in listeners' activity."""
-    return dict(run(FEEDS_NAMED, [list(feed_keys)]).fetchall())
 
 
 def followers(feed_keys: Sequence[UUID], limit: int = 1_000) -> Iterator[list[tuple[UUID, UUID]]]:

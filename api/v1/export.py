@@ -39,8 +39,9 @@ from eventstore.domain.sync import SyncUserData
 from eventstore.domain.topics import TOPICS
 from eventstore.log import RecordedEvent
 from eventstore.reading import decoded, origin_of
-from projections import queries
-from projections.queries import ActivityRow, Page
+from projections import exposure
+from projections.exposure import ActivityRow
+from projections.queries import Page
 
 # An export of 100,000 plays has 72 MB, and in addition what others may see of them; without the events it has
 # 20.
@@ -164,7 +165,7 @@ class ExportView(View):
         large: some 100 MB for 100,000 plays, and half of that with `events=false`, which an import does not
         need."""
         caller = caller_of(request)
-        activity = answers.page(request, "public_events", lambda: queries.activity(caller.user_id))
+        activity = answers.page(request, "public_events", lambda: exposure.activity(caller.user_id))
         content, position = document(caller.user_id, activity, caller.app_id, with_events=query.events)
         answer = answers.answer(content, min(position, activity.position))
         answer["Content-Disposition"] = DISPOSITION

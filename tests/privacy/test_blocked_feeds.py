@@ -14,7 +14,7 @@ from eventstore.domain.checkpoint import Marker
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event
 from eventstore.domain.privacy import Level
-from projections import public, queries
+from projections import exposure, public
 from projections.connect import Connection
 from tests.api.devices import feed, item
 from tests.privacy.acts import KINDS, PATHS, Act, account, level, perform, seen
@@ -76,7 +76,7 @@ def test_a_block_and_its_end_reach_rows_figures_and_people_at_once(
         assert seen("trending/episodes") == {"episodes": []}
         for told in (seen(f"podcast/{NEWS}/popularity"), seen(f"episode/{ITEM}/popularity")):
             assert (told["score"], told["plays"], told["subscribers"], told["people"]) == (0, 0, 0, [])
-        assert {row.level for row in queries.activity(ALICE).rows} == {"private"}
+        assert {row.level for row in exposure.activity(ALICE).rows} == {"private"}
         record(marked(NEWS, blocked=False, by=by, at=1))
         project()
         assert seen("trending/podcasts")["podcasts"][0]["people"] == [{"username": "alice"}]

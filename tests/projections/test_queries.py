@@ -13,7 +13,7 @@ from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import Level, PrivacyChanged
 from eventstore.domain.saved import EpisodeSaved, EpisodeUnsaved
-from projections import queries
+from projections import exposure, queries
 from projections.connect import Connection
 from projections.queries import Behind, InvalidCursor, Page, PrivacyRow
 from tests.projections.conftest import Project
@@ -278,7 +278,7 @@ def test_the_feed_of_an_item_is_known_by_what_its_listener_did(project: Project,
 def test_what_a_listener_did_is_told_with_its_level_and_whether_others_see_it(project: Project) -> None:
     record(changed(ALICE, "anonymous"), played(ALICE), subscribed(BOB))
     project()
-    ((kind, feed, item, _, withdrawn_at, level, shown),) = queries.activity(ALICE).rows
+    ((kind, feed, item, _, withdrawn_at, level, shown),) = exposure.activity(ALICE).rows
     assert (kind, feed, item, withdrawn_at, level, shown) == ("play", FEED, ITEM, None, "anonymous", True)
 
 

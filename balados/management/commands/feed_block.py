@@ -17,7 +17,7 @@ from eventstore.domain.identifiers import (
 )
 from feeds import publishing
 from operations.command import OperatorCommand
-from projections import queries
+from projections import exposure
 
 KEY = re.compile("[0-9a-f]{32}")
 
@@ -75,7 +75,7 @@ def _key(text: str) -> UUID:
 
 def _listed() -> Iterator[str]:
     blocked = [mark for mark in marks.feed_marks() if mark.blocked]
-    names = queries.feeds_named([mark.feed_key for mark in blocked])
+    names = exposure.feeds_named([mark.feed_key for mark in blocked])
     for mark in sorted(blocked, key=lambda mark: mark.marked_at):
         feed = names.get(mark.feed_key)
         name = mark.feed_key.hex if feed is None else url_of_feed(feed)
