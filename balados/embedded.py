@@ -121,7 +121,7 @@ def postgres(home: Path, **parameters: str) -> Server:
         _make_cluster(data, account)
     parameters |= {
         "listen_addresses": "",
-        "unix_socket_directories": str(_make_sockets(home, account)),
+        "unix_socket_directories": _as_seen_from(data, _make_sockets(home, account)),
         "unix_socket_permissions": "0700",
         **SETTINGS,
     }
@@ -141,8 +141,8 @@ def redis_server(home: Path) -> Server:
     """Return the Redis server whose data is in ``home/redis``: an append-only file, without dumps."""
     data = home / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    listening = _make_sockets(home) / "redis.sock"
-    listen = ("--port", "0", "--unixsocket", str(listening), "--unixsocketperm", "700")
+    listening = _as_seen_from(data, _make_sockets(home) / "redis.sock")
+    listen = ("--port", "0", "--unixsocket", listening, "--unixsocketperm", "700")
     # Look for expired keys once a second: ten times a second, the default, costs more than all its other work
     # when idle.
     keep = ("--dir", str(data), "--appendonly", "yes", "--save", "", "--hz", "1")
@@ -227,6 +227,12 @@ def _make_sockets(home: Path, account: str | None = None) -> Path:
     if account:
         shutil.chown(directory, account)
     return directory
+
+
+def _as_seen_from(data: Path, path: Path) -> str:
+    """Return a path in the home for a server that works in ``data``, relative to it: a server removes its
+    socket when it stops, and if its home was moved meanwhile, the absolute path may be another instance's."""
+    return os.path.relpath(path, data) if path.is_relative_to(data.parent) else str(path)
 
 
 def _make_cluster(data: Path, account: str | None) -> None:

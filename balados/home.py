@@ -65,6 +65,15 @@ def locked(home: Path) -> Iterator[int]:
         yield shared.fileno()
 
 
+def is_at(home: Path, lock: int) -> bool:
+    """Whether ``home`` is still the directory in which ``locked`` took the lock: not after it was moved or
+    deleted."""
+    try:
+        return os.path.samestat((home / "programs.lock").stat(), os.fstat(lock))
+    except FileNotFoundError:
+        return False
+
+
 def variables(home: Path) -> dict[str, str]:
     """Return what the last run left: its secret key, its address, and the URLs that it was given."""
     file = home / "environment"

@@ -7,6 +7,7 @@ in $BALADOS_HOME. Everything it reads from the environment is documented in docs
 ``make servers`` starts PostgreSQL and Redis alone: for a restore, while no program may use the stores.
 """
 
+import math
 import os
 import secrets
 import shlex
@@ -67,7 +68,9 @@ def run(lock: int, *, programs: bool = True) -> None:
             else:
                 remember(address=False)
                 supervisor.say("only the servers are running: press Ctrl-C to stop them")
-            supervisor.run()
+            supervisor.run_until(lambda: not home.is_at(PLACE, lock), math.inf)
+            # whatever it starts from now on would use the files of the instance that is at this path next
+            raise Refused(f"BALADOS_HOME {PLACE} was moved or deleted: start again where it is now")
         except StopRequested as request:
             supervisor.say(f"{request} received: stopping")
         finally:

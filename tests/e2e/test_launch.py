@@ -260,6 +260,23 @@ def test_a_copy_of_a_home_never_reaches_the_servers_of_the_original(place: Path)
                 instance.stop()
 
 
+def test_a_home_that_is_moved_while_it_runs_stops_and_leaves_alone_what_is_at_its_old_path() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        place = Path(short) / "home"
+        moved = Instance(place, "servers")
+        servers_up(moved)
+        place.rename(place.with_name("moved"))
+        successor = Instance(place, "servers")
+        try:
+            servers_up(successor)
+            assert moved.process.wait(60) == 1
+            assert f"BALADOS_HOME {place} was moved or deleted" in moved.output
+            assert "created: balados" in successor.manage("db_create")
+        finally:
+            moved.stop()
+            successor.stop()
+
+
 def test_a_directory_with_a_path_too_long_for_sockets_keeps_its_own_when_it_moves(tmp_path: Path) -> None:
     long = tmp_path / ("long" * 30)
     long.mkdir()

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,20 @@ def test_redis_writes_its_file_before_it_stops(place: Path) -> None:
     with redis.Redis.from_url(url) as client:
         assert client.get("kept") == b"yes"
     stop(process)
+
+
+def test_a_server_whose_home_was_moved_takes_only_its_own_socket_with_it() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # so short that the sockets are inside
+        place = Path(short) / "home"
+        first = embedding.start_redis(place)[1]
+        place.rename(place.with_name("moved"))
+        url, second = embedding.start_redis(place)
+        stop(first)
+        try:
+            with redis.Redis.from_url(url) as client:
+                assert client.ping()
+        finally:
+            stop(second)
 
 
 def test_both_end_with_whoever_started_them_even_by_kill_9(place: Path) -> None:
