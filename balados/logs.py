@@ -5,6 +5,7 @@ All of it uses the standard library's logging, as libraries do. Additional field
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -29,21 +30,21 @@ OWN = frozenset(("timestamp", "level", "logger", "request", "user", "app"))
 PATH_AFTER_COLON = ("django.request", "django.security", "django.server")
 
 logger = logging.getLogger(__name__)
-# the stores whose pools have failed to connect since they last answered
-_away: set[str] = set()
+# the stores whose pools have failed to connect since they last answered, and since when (monotonic clock)
+_away: dict[str, float] = {}
 # the request that this thread is answering
 request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 class Unexpected(logging.Filter):
     """Drops tracebacks caused by maintenance mode, which the operator has asked for, and records of 503
-    responses, which have a line already."""
+    responses, which have a line already (api/errors.py, web/errors.py): during an outage there are many."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "status_code", None) == 503:
+            return False
         failure = record.exc_info[1] if record.exc_info else None
-        if failure is None:
-            return getattr(record, "status_code", None) != 503
-        return not in_maintenance(failure)
+        return failure is None or not in_maintenance(failure)
 
 
 def configuration(level: str, form: str) -> dict[str, Any]:
@@ -96,15 +97,21 @@ class OncePerOutage(logging.Filter):
         if not isinstance(about, str):
             return not (isinstance(about, ConnectionWithTimeout) or record.msg.startswith("discarding"))
         is_news = about in SEARCH_PATHS and about not in _away
-        _away.add(about)
+        _away.setdefault(about, time.monotonic())
         return is_news
 
 
 def store_answers(alias: str) -> None:
     """Note that the store has given a connection; logs a line if that ends an outage."""
-    if alias in _away:
-        _away.discard(alias)
+    if _away.pop(alias, None) is not None:
         logger.warning("The %s store is back", alias)
+
+
+def seconds_away(alias: str) -> float:
+    """Return for how long the store has given no connection; 0 if it gave the last one that was asked
+    for."""
+    since = _away.get(alias)
+    return 0.0 if since is None else time.monotonic() - since
 
 
 class Lines(logging.Formatter):

@@ -103,7 +103,8 @@ class Figures(Collector):
             yield from metrics or ()
         works = [(name, int(found[name] is not None and _has_room(name))) for name in sources]
         yield _gauge("store_up", "Whether the store answers, and its disk is not full.", works, "store")
-        yield from _unless_away(lag_figures) or ()
+        if found["events"] is not None and found["projections"] is not None:
+            yield from _unless_away(lag_figures) or ()
         closed = [(alias, int(state != "open")) for alias, state in maintenance.states().items()]
         yield _gauge("store_maintenance", "Whether the store is closed to writes.", closed, "store")
         yield from replica_figures()

@@ -106,6 +106,9 @@ _pool = {
     "min_size": 1,
     "max_size": environment.DATABASE_POOL_SIZE,
     "timeout": environment.DATABASE_POOL_TIMEOUT,
+    # After so many seconds a failed attempt to connect is given up, and the next request makes a new one at
+    # once. The pool's own 300 let the pauses grow to a minute, in which a store that is back is not used.
+    "reconnect_timeout": environment.DATABASE_POOL_TIMEOUT,
 }
 _replicas = databases.replicas(environment.PROJECTIONS_REPLICA_URLS, pool=_pool)
 DATABASES = {

@@ -12,6 +12,7 @@ from redis import RedisError
 
 from feeds import cover_fetching, covers
 from feeds.covers import Cover
+from jobs.tasks import stepping_aside
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ def stop_fetching(**_: Any) -> None:
 
 
 @shared_task
+@stepping_aside
 def refresh_wanted() -> None:
     """Fetch the covers that are wanted. Returns at once if another run is active."""
     ended = cover_fetching.refresh_wanted(_stopping.is_set)

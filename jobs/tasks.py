@@ -22,7 +22,7 @@ from eventstore.log import Origin
 from eventstore.retention import delete_old_commands
 from jobs import retention
 from projections.erasure import erase_history
-from projections.failures import in_maintenance
+from projections.failures import in_maintenance, is_outage
 from projections.held import held_before
 
 logger = logging.getLogger(__name__)
@@ -35,17 +35,18 @@ COMMANDS_KEPT = timedelta(hours=48)
 
 
 def stepping_aside(work: Callable[P, R]) -> Callable[P, R | None]:
-    """Decorate a task so that while a store accepts no writes it only logs that, and the next run does the
-    rest."""
+    """Decorate a task so that while a store is away or accepts no writes it only logs a line, and the next
+    run does the rest."""
 
     @wraps(work)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
             return work(*args, **kwargs)
         except Exception as failure:
-            if not in_maintenance(failure):
+            if not is_outage(failure):
                 raise
-            logger.warning("%s: a store is in maintenance, the rest next time", work.__name__)
+            reason = "in maintenance" if in_maintenance(failure) else f"away ({type(failure).__name__})"
+            logger.warning("%s: a store is %s, the rest next time", work.__name__, reason)
             return None
 
     return wrapped

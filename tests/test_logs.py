@@ -166,7 +166,7 @@ def test_for_the_eye_it_is_a_line_of_words_and_a_traceback_below() -> None:
 def test_an_outage_of_a_store_has_a_line_when_it_begins_and_one_when_it_ends(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "_away", set())
+    monkeypatch.setattr(logs, "_away", {})
     pool = logging.getLogger("psycopg.pool")
     pool.setLevel(logging.NOTSET)  # a command that ran in this process has raised the level
     # added a second time, as where logging is configured twice

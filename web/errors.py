@@ -1,5 +1,6 @@
 """The error pages, which query no store."""
 
+import logging
 import re
 import sys
 from typing import Final, NamedTuple
@@ -14,6 +15,8 @@ from django.utils.cache import add_never_cache_headers
 from accounts.addresses import other_host
 from eventstore.dispatcher import Conflict
 from projections.failures import in_maintenance, is_outage
+
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 5  # seconds; a store restarts in about that time
 IN_MAINTENANCE = 15  # seconds; copying a store takes some minutes at most
@@ -44,6 +47,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if error is not None and in_maintenance(error):
         return _unavailable(request, "maintenance.html", IN_MAINTENANCE)
     if isinstance(error, Exception) and (is_outage(error) or isinstance(error, redis.RedisError | Conflict)):
+        logger.warning(
+            "503 unavailable: %s", type(error).__name__
+        )  # a traceback for each request says no more
         return _unavailable(request, "503.html", RETRY_AFTER)
     return HttpResponse(render_to_string("500.html"), status=500)
 

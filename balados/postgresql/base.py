@@ -18,6 +18,9 @@ from balados import logs
 from balados.environment import NO_STORE
 from eventstore import instance
 
+# seconds to wait for a connection to a store that has been away for long
+SHORT_PATIENCE = 1.0
+
 
 class DatabaseFeatures(features.DatabaseFeatures):
     """Requires a recent server. Older ones are refused at every first connection, and by db_create
@@ -46,7 +49,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         pool = self._connection_pools.get(self.alias) if self.settings_dict["OPTIONS"].get("pool") else None
         if pool is None or pool.closed:
             return self._checked(super().get_new_connection(conn_params), self.pool)
-        return self._checked(pool.getconn(), pool)
+        return self._checked(pool.getconn(patience(pool)), pool)
 
     def connect(self) -> None:
         """Connect as Django does, without repeating for each request what a pooled connection went through
@@ -70,7 +73,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         while pool is not None and _is_closed_by_server(connection):
             connection.close()
             pool.putconn(connection)  # the pool then replaces it
-            connection = pool.getconn()
+            connection = pool.getconn(patience(pool))
         try:
             instance.check(connection, self.alias)
         except BaseException:
@@ -78,6 +81,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
         logs.store_answers(self.alias)
         return connection
+
+
+def patience(pool: psycopg_pool.ConnectionPool) -> float:
+    """Return how many seconds to wait for a connection. A store that has been away for longer than a request
+    may wait is not coming back from a restart: then a request does not hold its thread for long."""
+    return min(pool.timeout, SHORT_PATIENCE) if logs.seconds_away(pool.name) > pool.timeout else pool.timeout
 
 
 class _Borrowers(threading.local):

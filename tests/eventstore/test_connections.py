@@ -1,10 +1,13 @@
 """After PostgreSQL restarts, old pooled connections are replaced rather than handed out."""
 
+import logging
 from typing import Any
 
 import psycopg
+import pytest
 from django.db import connections
 
+from balados import logs
 from balados.postgresql import base
 from eventstore import log
 
@@ -35,6 +38,26 @@ def test_a_connection_is_lent_as_it_was_made(stores: None) -> None:
     assert connection.connection is None
     assert log.head() == 0
     assert (connection.errors_occurred, connection.needs_rollback) == (False, False)
+
+
+def test_a_store_that_has_been_away_for_long_is_waited_for_only_briefly(
+    stores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_away", {})
+    log.head()
+    pool = connections["events"].pool  # type: ignore[attr-defined]
+    refused = logging.LogRecord(
+        "psycopg.pool", 30, "", 0, "error connecting in %r: %s", ("events", "x"), None
+    )
+    logs.OncePerOutage().filter(refused)
+    assert base.patience(pool) == pool.timeout  # it may only be restarting
+    logs._away["events"] -= pool.timeout
+    assert base.patience(pool) == base.SHORT_PATIENCE < pool.timeout
+    connections["events"].close()
+    log.head()
+    assert base.patience(pool) == pool.timeout
+    # a failed attempt pauses no longer than that before the next request makes a new one
+    assert pool.reconnect_timeout == pool.timeout
 
 
 def end_every_backend_of(parameters: dict[str, Any]) -> list[int]:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 
 from accounts.erasure import begin, begun
@@ -27,7 +27,28 @@ from tests.searching import found
 pytestmark = pytest.mark.usefixtures("stores")
 
 
-def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
+def test_a_task_whose_store_is_away_is_one_line_in_the_log_and_any_other_failure_is_raised(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(failure: Exception) -> None:
+        def fail(*_: object) -> None:
+            raise failure
+
+        monkeypatch.setattr(tasks, "delete_old_commands", fail)
+
+    failing(OperationalError("connection refused"))
+    assert tasks.purge_commands() is None
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        ("purge_commands: a store is away (OperationalError), the rest next time", None)
+    ]
+    failing(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        tasks.purge_commands()
+
+
+def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     alice, bob = (UserFactory.create(username=name) for name in ("alice", "bob"))
     for user in (alice, bob):
         do(*(subscription(user, number) for number in range(30)))
@@ -54,6 +75,7 @@ def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does() -> None:
         for thread in threads:
             thread.join(60)
     assert failures == []
+    assert "the rest next time" not in caplog.text  # no deadlock, for example
     assert begun() == []
     assert found(str(alice.pk)) == []
     assert len(state_of(bob.pk).subscriptions) == 30

@@ -108,10 +108,16 @@ def test_a_projector_that_dies_while_it_is_asked_about_is_unknown(monkeypatch: p
 
 
 def test_a_page_whose_store_is_away_says_when_to_come_back(
-    alice: User, monkeypatch: pytest.MonkeyPatch
+    alice: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(queries, "subscriptions", away)
     response = Visitor(alice).get("/subscriptions")
+    # one line and its request's, without a traceback: in an outage there are many
+    assert [(record.name, record.exc_info) for record in caplog.records if record.levelname != "INFO"] == [
+        ("web.errors", None),
+        ("balados.requests", None),
+    ]
+    assert "OperationalError" in caplog.text
     assert response.status_code == 503
     assert response["Retry-After"] == "5"
     assert "Back in a moment" in text_of(response)
