@@ -24,6 +24,7 @@ OF_KEPT_TOPICS = """k.topic = ANY(ARRAY(
 READ_ENTRIES = """
 SELECT topic, coalesce(nullif(name, ''), replace(key::text, '-', '')), state
   FROM events.snapshots WHERE stream = %s AND topic = %s ORDER BY key"""
+READ_STATES = "SELECT state FROM events.snapshots WHERE stream = %s AND topic = %s ORDER BY key"
 
 READ_MANY = SQL["read_state"].format(among=OF_KEPT_TOPICS)
 _READ_STATE = Prepared("read_state", SQL["read_state"].format(among="true"))
@@ -59,6 +60,12 @@ def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> Ke
 def read_topic(stream: int, topic: str) -> list[tuple[str, str, str]]:
     """Return topic, key and JSON of every entry of a topic."""
     return execute(READ_ENTRIES, (stream, topic)).fetchall()
+
+
+def read_states(stream: int, topic: str) -> list[str]:
+    """Return the JSON of every entry of a topic, without keys: half of the cost of ``read_topic``, on both
+    sides. Joined by ``string_agg`` it would be twice as much for PostgreSQL."""
+    return [state for (state,) in execute(READ_STATES, (stream, topic)).fetchall()]
 
 
 def search(stream: int, topic: str, text: str) -> list[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ stored entries can be folded from the log at any time (``fold``), and are rebuil
 import threading
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -105,6 +106,11 @@ class Entries(PartialEntries):
         self._stream.search(self._topic, text)
         return {key: entry for key, entry in self.known.items() if entry is not None}
 
+    def states(self) -> Iterable[Any]:
+        if self.known or self.is_whole:
+            return self._whole().values()
+        return self._stream.read_states(self._topic)
+
     def _is_absent(self, key: str) -> bool:
         """Whether the store was asked for this key and had no entry."""
         return self.known.get(key) is None and (key in self.known or self.is_whole)
@@ -168,6 +174,11 @@ class Stream:
         self._take(entries.read_topic(self.id, topic), {})
         self._entries[topic].is_whole = True
 
+    def read_states(self, topic: str) -> list[Any]:
+        """Return the states of all entries of a topic, in the order of their keys, without loading them."""
+        with self._readable():
+            return list(map(_DECODERS[topic], entries.read_states(self.id, topic)))
+
     def search(self, topic: str, text: str) -> None:
         self._take(entries.search(self.id, topic, text), {})
 
@@ -225,12 +236,17 @@ class Stream:
             known = self._entries[topic].known
             for key in named:
                 known.setdefault(key, None)
-        try:
+        with self._readable():
             for topic, key, state in rows:
                 one = self._entries[topic]
                 # an entry that was changed here is newer
                 if one.known.get(key) is None and key not in one.changed:
                     one.known[key] = _DECODERS[topic](state)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
         except msgspec.DecodeError as error:
             raise UnreadableEntry(f"an entry of the stream at version {self.version}: {error}") from error
 

@@ -211,7 +211,7 @@ def listed(names: Iterable[str]) -> dict[str, FeedListed]:
     if not wanted:
         return {}
     # an array in PostgreSQL's notation: psycopg's conversion of a list takes a tenth of the whole request
-    rows = run(LISTED, [f"{{{','.join(map(feed_key_of, wanted))}}}"], "system")
+    rows = run(LISTED, [f"{{{','.join(map(feed_key_of, wanted))}}}"], "system").fetchall()
     return {wanted[place - 1]: FeedListed(*row) for place, *row in rows}
 
 

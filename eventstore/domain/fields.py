@@ -169,9 +169,21 @@ def copier(
     Its source is generated once for each class, as dataclasses does it: a dictionary of arguments for each
     event took four times as long, and a fifth of a second for the 50,000 entries of a sync.
     """
-    copied = [f"{to}=of.{name}" for to, name in fields.items()]
-    arguments = ", ".join([*copied, *(f"{name}={name}" for name in given)])
+    arguments = ", ".join([*_copied(fields), *(f"{name}={name}" for name in given)])
     return eval(f"lambda {', '.join(('of', *given))}: cls({arguments})", {"cls": cls})  # type: ignore[no-any-return]  # noqa: S307
+
+
+def copier_of_all(
+    cls: type[msgspec.Struct], fields: Mapping[str, str]
+) -> Callable[[Iterable[Any]], list[Any]]:
+    """Return a function that makes a list of ``cls`` from other structs: a third of the time of a call for
+    each."""
+    source = f"lambda states: [cls({', '.join(_copied(fields))}) for of in states]"
+    return eval(source, {"cls": cls})  # type: ignore[no-any-return]  # noqa: S307
+
+
+def _copied(fields: Mapping[str, str]) -> list[str]:
+    return [f"{to}=of.{name}" for to, name in fields.items()]
 
 
 def reader(of: type[msgspec.Struct], name: str) -> Callable[[Any], Any]:

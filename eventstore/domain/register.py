@@ -9,11 +9,11 @@ from uuid import UUID
 import msgspec
 
 from eventstore.domain import times
-from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, reader
+from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, copier_of_all, reader
 from eventstore.domain.identifiers import digests_of, has_guid
 from eventstore.domain.messages import Event, Order
 from eventstore.domain.naming import Episode
-from eventstore.domain.partial import pick
+from eventstore.domain.partial import pick, states
 from eventstore.domain.times import AcceptedTime
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -93,7 +93,9 @@ class Register(Generic[S]):
         # ``guid`` and ``enclosure_url`` are parts of the item, filled in by whoever shows the entry
         known = {*said.values(), "guid", "enclosure_url"}
         beside = [name for name in entry.__struct_fields__ if name not in known]
-        self._to_entry = copier(entry, {public: name for name, public in said.items()}, beside)
+        copied = {public: name for name, public in said.items()}
+        self._to_entry = copier(entry, copied, beside)
+        self._to_entries = copier_of_all(entry, copied)
 
     def carry(self, event: type[Event], time: str, names: Mapping[str, str] = {}) -> Carrier:
         """Declare an event class; ``time`` is the field of the state that says when the event happened."""
@@ -192,6 +194,8 @@ class Register(Generic[S]):
     ) -> list[Any]:
         """Return all entries, or the known ones of ``keys``, as a device would send them. ``spelt``: the
         states of entries that are shown with another spelling."""
+        if keys is None and not spelt and not self.key.fields:
+            return self._to_entries(states(entries))
         shown = entries if keys is None else pick(entries, keys)
         return [self.to_entry(key, spelt.get(key, of)) for key, of in shown.items()]
 

@@ -22,7 +22,7 @@ from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.removal import RemoveEvents
 from eventstore.domain.saved import SaveEpisode
-from eventstore.domain.sync import SyncUserData
+from eventstore.domain.sync import SyncUserData, to_entries
 from eventstore.domain.topics import STATE_SCHEMA
 from eventstore.domain.user import User
 from eventstore.erasure import purge_stream, tombstone_stream
@@ -250,6 +250,8 @@ def test_what_is_kept_is_what_the_log_says(seed: int) -> None:
             else:
                 dispatch(anything(draw))
     assert kept() == streams.fold(log.stream_of(ALICE), ALICE)
+    # read without keys
+    assert to_entries(dispatcher.state_of(ALICE).user) == to_entries(kept())
     assert execute("SELECT count(DISTINCT (topic, key)), count(*) FROM events.snapshots")[0][0] > 0
 
 
@@ -282,6 +284,8 @@ def test_nothing_is_decided_on_an_entry_that_cannot_be_read() -> None:
         dispatch(play(9))
     assert "secret" not in str(refused.value)
     assert len(events_of()) == 1
+    with pytest.raises(StreamUnreadable):
+        to_entries(dispatcher.state_of(ALICE).user)
 
 
 def test_a_wrong_clock_is_remembered() -> None:
