@@ -64,14 +64,13 @@ class Day(NamedTuple):
 @for_listeners
 def page(request: HttpRequest, user: User) -> HttpResponse:
     """Show a year; the rankings, and when the listener listened, cover 30 days with ``days=30``."""
-    year = _year(request, user)
-    days = MONTH if _wants_month(request) else YEAR
-    month = _month(year)
-    chosen = month if days == MONTH else year
+    year = _read(request, user, YEAR)
+    days = _wanted(request)
+    chosen = _read(request, user, MONTH) if days == MONTH else year
     longest, lasting = year.streaks()
     context = {
         "year": year,
-        "month": month,
+        "month": sum([*year.days.values()][-MONTH:]),
         "chosen": chosen,
         "days": days,
         "zone": timezone.get_current_timezone_name().replace("_", " "),
@@ -89,8 +88,7 @@ def page(request: HttpRequest, user: User) -> HttpResponse:
 @for_listeners
 def as_csv(request: HttpRequest, user: User, by: str) -> HttpResponse:
     """Export the figures of a chart of the page for a spreadsheet."""
-    year = _year(request, user)
-    chosen = _month(year) if _wants_month(request) else year
+    chosen = _read(request, user, _wanted(request))
     head: tuple[str, ...]
     rows: Sequence[tuple[object, ...]]
     match by:
@@ -115,20 +113,18 @@ def as_csv(request: HttpRequest, user: User, by: str) -> HttpResponse:
     return response
 
 
-def _year(request: HttpRequest, user: User) -> Statistics:
-    zone = timezone.get_current_timezone()
+def _read(request: HttpRequest, user: User, days: int) -> Statistics:
+    """Return the statistics of the last days, today included."""
     today = timezone.localdate()
     with caught_up(request, "listening"):
-        (year,) = statistics(user.pk, today - timedelta(days=YEAR - 1), today, zone).rows
-    return year
+        first = today - timedelta(days=days - 1)
+        (found,) = statistics(user.pk, first, today, timezone.get_current_timezone()).rows
+    return found
 
 
-def _wants_month(request: HttpRequest) -> bool:
-    return request.GET.get("days") == str(MONTH)
-
-
-def _month(year: Statistics) -> Statistics:
-    return year.since(year.last - timedelta(days=MONTH - 1))
+def _wanted(request: HttpRequest) -> int:
+    """Return the number of days that the rankings cover."""
+    return MONTH if request.GET.get("days") == str(MONTH) else YEAR
 
 
 def _pictures(user_id: UUID, year: Statistics, chosen: Statistics) -> dict[str, Any]:
@@ -187,7 +183,7 @@ def _bars(days: list[Day]) -> Chart:
 
 def _days(of: Statistics) -> list[Day]:
     finished = of.finished_by("day")
-    return [Day(day, seconds, finished[str(day)]) for day, seconds in of.days.items()]
+    return [Day(day, seconds, finished.get(str(day), 0)) for day, seconds in of.days.items()]
 
 
 def _months(days: Iterable[Day]) -> list[Month]:
@@ -215,7 +211,7 @@ def _devices(user_id: UUID, of: Statistics) -> list[Ranked]:
     return _ranked(seconds, finished, names, {})
 
 
-def _counted(of: Statistics, by: By) -> tuple[dict[str, float], Counter[str]]:
+def _counted(of: Statistics, by: By) -> tuple[dict[str, float], Mapping[str, int]]:
     """Return the seconds and the finished episodes for each key; also keys that have finished episodes, but
     whose listening time counts for another device."""
     finished = of.finished_by(by)

@@ -80,9 +80,7 @@ class StatisticsView(View):
         found = answers.page(request, "listening", lambda: statistics(user_id, first, last, zone))
         (summed,) = found.rows
         rows = _rows(user_id, query.by, summed)
-        body = ListeningStatistics(
-            first, last, query.by, str(zone), summed.seconds, len(summed.finished), rows
-        )
+        body = ListeningStatistics(first, last, query.by, str(zone), summed.seconds, summed.finished, rows)
         return answers.answer(body, found.position)
 
 
