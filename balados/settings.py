@@ -213,6 +213,8 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fr", "Français")]
 LOCALE_PATHS = [environment.BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = ["web.formats"]
+# ``unlocalize`` marks the numbers in templates that are read by machines
+USE_THOUSAND_SEPARATOR = True
 TIME_ZONE = "UTC"
 USE_TZ = True
 

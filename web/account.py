@@ -40,7 +40,7 @@ class Row(NamedTuple):
 def account(request: HttpRequest, user: User) -> HttpResponse:
     """Show the list of settings with their current values."""
     browsers = len(sessions.sessions_of(user.pk, timezone.now()))
-    logged_in = ngettext("%(count)d browser", "%(count)d browsers", browsers) % {"count": browsers}
+    logged_in = ngettext("%(count)s browser", "%(count)s browsers", browsers) % {"count": browsers}
     rows = [
         Row("/settings/email", "mail", _("E-mail address"), _address(user)),
         Row("/settings/password", "key-round", _("Password"), _("Change it")),

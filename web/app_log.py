@@ -9,6 +9,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
@@ -71,21 +72,21 @@ REASONS: Final = {
 }
 # the counts of ``Entry``, in this order
 SENT: Final = {
-    "plays": ngettext_lazy("%(count)d play", "%(count)d plays", "count"),
-    "others": ngettext_lazy("%(count)d other action", "%(count)d other actions", "count"),
-    "came": ngettext_lazy("%(count)d podcast", "%(count)d podcasts", "count"),
-    "new": ngettext_lazy("%(count)d of them new", "%(count)d of them new", "count"),
-    "known": ngettext_lazy("%(count)d of them known already", "%(count)d of them known already", "count"),
-    "added": ngettext_lazy("%(count)d now followed", "%(count)d now followed", "count"),
-    "removed": ngettext_lazy("%(count)d unfollowed", "%(count)d unfollowed", "count"),
+    "plays": ngettext_lazy("%(count)s play", "%(count)s plays", "number"),
+    "others": ngettext_lazy("%(count)s other action", "%(count)s other actions", "number"),
+    "came": ngettext_lazy("%(count)s podcast", "%(count)s podcasts", "number"),
+    "new": ngettext_lazy("%(count)s of them new", "%(count)s of them new", "number"),
+    "known": ngettext_lazy("%(count)s of them known already", "%(count)s of them known already", "number"),
+    "added": ngettext_lazy("%(count)s now followed", "%(count)s now followed", "number"),
+    "removed": ngettext_lazy("%(count)s unfollowed", "%(count)s unfollowed", "number"),
     "held": ngettext_lazy(
-        "%(count)d waits for your answer on Podcasts", "%(count)d wait for your answer on Podcasts", "count"
+        "%(count)s waits for your answer on Podcasts", "%(count)s wait for your answer on Podcasts", "number"
     ),
 }
 ASKED: Final = {
-    "added": ngettext_lazy("%(count)d to follow", "%(count)d to follow", "count"),
-    "removed": ngettext_lazy("%(count)d to unfollow", "%(count)d to unfollow", "count"),
-    "sent": ngettext_lazy("%(count)d sent", "%(count)d sent", "count"),
+    "added": ngettext_lazy("%(count)s to follow", "%(count)s to follow", "number"),
+    "removed": ngettext_lazy("%(count)s to unfollow", "%(count)s to unfollow", "number"),
+    "sent": ngettext_lazy("%(count)s sent", "%(count)s sent", "number"),
 }
 POLLS: Final = frozenset({"asked_podcasts", "asked_actions", "asked_updates"})
 
@@ -190,8 +191,9 @@ def _parts(entry: Entry) -> Iterator[str]:
     """Yield the figures of a request: what it contained, and the outcome."""
     for name, words in (SENT if entry.what.startswith("sent_") else ASKED).items():
         if count := entry.counts.get(name):
-            yield words % {"count": count}
+            yield words % {"count": number_format(count), "number": count}
     if left_out := len(entry.skipped) + entry.skipped_beside if entry.status < 400 else 0:
-        yield ngettext("%(count)d left out", "%(count)d left out", left_out) % {"count": left_out}
+        text = ngettext("%(count)s left out", "%(count)s left out", left_out)
+        yield text % {"count": number_format(left_out)}
     if entry.what in POLLS and not entry.counts:
         yield _("nothing new")

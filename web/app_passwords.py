@@ -178,7 +178,7 @@ def _issue(user: User, form: PasswordForm, now: datetime) -> str | None:
     if passwords.filter(digest=digest(text)).exists():
         return text
     if passwords.count() >= MOST_PASSWORDS:
-        form.add_error(None, _("You have %(count)d already: revoke one first.") % {"count": MOST_PASSWORDS})
+        form.add_error(None, _("You have %(count)s already: revoke one first.") % {"count": MOST_PASSWORDS})
         return None
     with suppress(IntegrityError):  # the same form was sent twice at once
         AppPassword.objects.issue(user.pk, form.cleaned_data["name"], now, text)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_feed
 from eventstore.domain.times import in_utc
@@ -343,7 +344,7 @@ class SearchForm(AddressedForm):
             ("", _("Everything")),
             ("podcasts", _("Podcasts")),
             ("episodes", _("Episodes")),
-            ("playlists", _("Playlists")),
+            ("playlists", pgettext_lazy("navigation", "Playlists")),
             ("people", _("People")),
         ],
     )

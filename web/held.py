@@ -10,6 +10,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
@@ -64,10 +65,10 @@ def decide(request: HttpRequest, user: User) -> HttpResponse:
 def _message(count: int, is_confirmed: bool) -> str:
     if is_confirmed:
         words = ngettext(
-            "You no longer follow %(count)d podcast.", "You no longer follow %(count)d podcasts.", count
+            "You no longer follow %(count)s podcast.", "You no longer follow %(count)s podcasts.", count
         )
     else:
         words = ngettext(
-            "You go on following %(count)d podcast.", "You go on following %(count)d podcasts.", count
+            "You go on following %(count)s podcast.", "You go on following %(count)s podcasts.", count
         )
-    return words % {"count": count}
+    return words % {"count": number_format(count)}

@@ -1,9 +1,9 @@
 """/history: what a listener did, the latest arrival first, from where it came, and
 whether it is still in effect."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
@@ -32,8 +33,11 @@ from web import deeds, lists, words
 from web.acting import for_listeners, is_partial
 from web.addresses import in_path, number_in
 from web.forms import HistoryForm
+from web.stretches import Line, Subject, belong_together, stretches
 
 PAGE = 40
+# the same where a page would end within what one sync said
+LONGEST_PAGE: Final = 140
 UNDO_SINCE: Final = "/history/undo-since"
 # the number of latest events whose devices and podcasts are offered as choices
 LOOKED_AT = 2_000
@@ -46,39 +50,6 @@ REPLACED_WITHIN = 2_000
 
 # a feed and an item, as far as an event names them
 Names: TypeAlias = tuple[str | None, str | None]
-
-
-class Subject(NamedTuple):
-    """The podcast or episode that an event is about, with the path of its page."""
-
-    title: str
-    path: str
-    podcast: str = ""
-
-
-class Line(NamedTuple):
-    """An event in words. ``arrived_at``: set if it arrived much later than it happened. ``holds``: whether
-    what it said is still in effect; None if that is unknown. ``before``: what it replaced, or "". ``undo``:
-    the path at which it can be undone, or "". ``is_undone``: whether it has been undone."""
-
-    icon: str
-    what: str
-    before: str
-    subject: Subject | None
-    happened_at: datetime
-    arrived_at: datetime | None
-    source: str
-    holds: bool | None
-    undo: str
-    is_undone: bool
-
-
-class Stretch(NamedTuple):
-    """Consecutive events of one device about one episode: ``line`` is the last,
-    ``earlier`` are those that it replaced."""
-
-    line: Line
-    earlier: list[Line]
 
 
 class Undos(NamedTuple):
@@ -119,7 +90,7 @@ def history(request: HttpRequest, user: User) -> HttpResponse:
     )
     context = {
         "form": form,
-        "stretches": _stretches(_lines(user.pk, stream, rows, events_read, subjects, apps)),
+        "stretches": stretches(_lines(user.pk, stream, rows, events_read, subjects, apps)),
         "following": form.address("/history", before=following) if following else "",
         "first": form.address("/history") if wanted["before"] else "",
         "searched": bool(wanted["kind"] or wanted["device"] or wanted["feed"]),
@@ -138,8 +109,11 @@ def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], 
         app_id=name if kind == "a:" else None,
         feed=wanted["feed"] or None,
     )
-    rows = log.read_history(stream, _version(wanted["before"]), PAGE + 1, only)
-    return rows[:PAGE], encode_cursor(str(rows[PAGE - 1].version)) if len(rows) > PAGE else ""
+    rows = log.read_history(stream, _version(wanted["before"]), LONGEST_PAGE + 1, only)
+    size = min(PAGE, len(rows))
+    while size < min(len(rows), LONGEST_PAGE) and belong_together(rows[size], rows[size - 1]):
+        size += 1
+    return rows[:size], encode_cursor(str(rows[size - 1].version)) if len(rows) > size else ""
 
 
 def devices_offered(
@@ -195,26 +169,6 @@ def _lines(
     ]
 
 
-def _stretches(lines: Iterable[Line]) -> list[Stretch]:
-    """Group lines: a player reports its position every 15 seconds, so an hour of listening becomes one
-    line with the others below it."""
-    found: list[Stretch] = []
-    for line in lines:
-        if found and _is_earlier(line, found[-1].line):
-            found[-1].earlier.append(line)
-        else:
-            found.append(Stretch(line, []))
-    return found
-
-
-def _is_earlier(line: Line, later: Line) -> bool:
-    """Whether a line belongs to the same listening session as a later one; its
-    beginning is a line of its own."""
-    if line.icon != "play" or not line.before or line.holds is not False or line.is_undone:
-        return False
-    return (line.icon, line.subject, line.source) == (later.icon, later.subject, later.source)
-
-
 def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event | None]) -> dict[int, str]:
     """Return what each event replaced on its arrival, in words, by its version: for plays and privacy, if
     that was said shortly before."""
@@ -263,6 +217,8 @@ def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, cont
         holds,
         f"/history/{row.event_id}/undo" if holds and event and undoing.is_change(event) else "",
         row.event_id in context.undone.taken_back,
+        row.version,
+        row.recorded_at,
     )
 
 
@@ -297,8 +253,8 @@ def undid(origin: Origin, what: str, undone: Undos) -> str:
     more = len(origin.undoes) - 1
     if not more:
         return _("Undid: %(what)s") % {"what": words_then}
-    text = ngettext("Undid: %(what)s and %(count)d more", "Undid: %(what)s and %(count)d more", more)
-    return text % {"what": words_then, "count": more}
+    text = ngettext("Undid: %(what)s and %(count)s more", "Undid: %(what)s and %(count)s more", more)
+    return text % {"what": words_then, "count": number_format(more)}
 
 
 def _known(user_id: UUID, read: Sequence[Event | None]) -> State | None:

@@ -163,17 +163,14 @@ def _in_words(of: progress.Counts) -> str:
     if not (of.new or of.known or of.refused):
         return _("nothing there")
     parts = [
-        ngettext("%(number)s new", "%(number)s new", of.new) % {"number": _grouped(of.new)},
+        ngettext("%(number)s new", "%(number)s new", of.new) % {"number": number_format(of.new)},
         ngettext("%(number)s there already", "%(number)s there already", of.known)
-        % {"number": _grouped(of.known)},
-        ngettext("%(number)s refused", "%(number)s refused", of.refused) % {"number": _grouped(of.refused)},
+        % {"number": number_format(of.known)},
+        ngettext("%(number)s refused", "%(number)s refused", of.refused)
+        % {"number": number_format(of.refused)},
     ]
     counts = (True, of.known, of.refused)
     return " · ".join(part for part, count in zip(parts, counts, strict=True) if count)
-
-
-def _grouped(number: int) -> str:
-    return number_format(number, force_grouping=True)
 
 
 def _row(refusal: Refusal) -> Row:

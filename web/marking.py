@@ -9,6 +9,7 @@ from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -87,9 +88,9 @@ def _mark(request: HttpRequest, user: User, feed: str, chosen: Sequence[Unplayed
     page = f"/podcasts/{in_path(feed)}"
     if count:
         text = ngettext(
-            "%(count)d episode is marked as played.", "%(count)d episodes are marked as played.", count
+            "%(count)s episode is marked as played.", "%(count)s episodes are marked as played.", count
         )
-        tell(request, text % {"count": count}, undo=undo_of(outcome))
+        tell(request, text % {"count": number_format(count)}, undo=undo_of(outcome))
     else:
         tell(request, _("There was nothing to mark."))
     return redirect_after(outcome.position, page)

@@ -9,6 +9,7 @@ from django.contrib.auth.views import PasswordResetConfirmView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
@@ -141,8 +142,8 @@ def _message(ended: int) -> str:
     if not ended:
         return _("You have a new password.")
     words = ngettext(
-        "You have a new password, and %(count)d other browser is logged out.",
-        "You have a new password, and %(count)d other browsers are logged out.",
+        "You have a new password, and %(count)s other browser is logged out.",
+        "You have a new password, and %(count)s other browsers are logged out.",
         ended,
     )
-    return words % {"count": ended}
+    return words % {"count": number_format(ended)}

@@ -248,7 +248,7 @@ def _issue(user: User, form: TokenForm, now: datetime) -> str | None:
     if tokens.filter(token_hash=PlayToken.digest(text)).exists():
         return text
     if tokens.count() >= MOST_TOKENS:
-        form.add_error(None, _("You have %(count)d already: revoke one first.") % {"count": MOST_TOKENS})
+        form.add_error(None, _("You have %(count)s already: revoke one first.") % {"count": MOST_TOKENS})
         return None
     life = DAYS[wanted["days"]]
     with suppress(IntegrityError):  # the same form was sent twice at once

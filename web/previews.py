@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -89,14 +90,14 @@ def heading(changes: Sequence[Change]) -> str:
         return _("Make your account %(level)s?") % {"level": name}
     count = len(changes)
     if level is None:
-        text = ngettext("Clear %(count)d level?", "Clear %(count)d levels?", count)
-        return text % {"count": count}
+        text = ngettext("Clear %(count)s level?", "Clear %(count)s levels?", count)
+        return text % {"count": number_format(count)}
     text = ngettext(
-        "Make %(count)d podcast or episode %(level)s?",
-        "Make %(count)d podcasts or episodes %(level)s?",
+        "Make %(count)s podcast or episode %(level)s?",
+        "Make %(count)s podcasts or episodes %(level)s?",
         count,
     )
-    return text % {"count": count, "level": str(levels.NAMES[level]).lower()}
+    return text % {"count": number_format(count), "level": str(levels.NAMES[level]).lower()}
 
 
 def _group(user: User, key: tuple[Level, Level], found: list[Altered], known: acts.Titles) -> Group:

@@ -11,6 +11,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
@@ -227,7 +228,8 @@ def _message(changes: Sequence[Change]) -> str:
         level = changes[0].level or exposure.default_level()
         return _("Your account is %(level)s now.") % {"level": str(levels.NAMES[level]).lower()}
     count = len(changes)
-    return ngettext("%(count)d level changed.", "%(count)d levels changed.", count) % {"count": count}
+    words = ngettext("%(count)s level changed.", "%(count)s levels changed.", count)
+    return words % {"count": number_format(count)}
 
 
 def _record(request: HttpRequest, user: User, changes: Sequence[Change], settings: Settings) -> Outcome:

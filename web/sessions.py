@@ -3,6 +3,7 @@
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -40,7 +41,7 @@ def end_others(request: HttpRequest, user: User) -> HttpResponse:
     """Log out every browser except this one."""
     ended = browsers.end_sessions(user.pk, but=request.session.session_key)
     words = ngettext(
-        "%(count)d other browser is logged out.", "%(count)d other browsers are logged out.", ended
+        "%(count)s other browser is logged out.", "%(count)s other browsers are logged out.", ended
     )
-    tell(request, words % {"count": ended})
+    tell(request, words % {"count": number_format(ended)})
     return redirect("sessions")

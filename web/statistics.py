@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import dateformat, timezone
 from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
-from django.utils.formats import date_format, get_format
+from django.utils.formats import date_format, get_format, number_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -234,7 +234,7 @@ def _ranked(
 def _axis(seconds: int) -> str:
     """Return a duration in its shortest form, to label an axis."""
     if seconds and seconds % 3600 == 0:
-        return _("%(hours)d h") % {"hours": seconds // 3600}
+        return _("%(hours)s h") % {"hours": number_format(seconds // 3600)}
     return words.duration(seconds) if seconds else "0"
 
 

@@ -32,13 +32,13 @@ from web.history import (
     LOOKED_AT,
     UNDO_SINCE,
     Names,
-    Subject,
     devices_offered,
     names_of,
     source_of,
     subjects_of,
 )
 from web.reading import redirect_after
+from web.stretches import Subject
 from web.toasts import tell, undo_between
 
 PATH: Final = "/history"

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext, ngettext
 
 from accounts.browsers import BROWSERS
@@ -56,7 +56,7 @@ def duration(seconds: int) -> str:
     hours, minutes = divmod((seconds + 30) // 60, 60)
     if not hours:
         return gettext("%(minutes)d min") % {"minutes": minutes}
-    return gettext("%(hours)d h %(minutes)02d min") % {"hours": hours, "minutes": minutes}
+    return gettext("%(hours)s h %(minutes)02d min") % {"hours": number_format(hours), "minutes": minutes}
 
 
 def device(name: str) -> str:

@@ -42,7 +42,8 @@ def told(span: Span) -> EpisodeHeard:
 
 
 def slowly(spans: list[Span], zone: ZoneInfo) -> tuple[Counter[tuple[int, int]], Counter[str]]:
-    """Return seconds by weekday and hour, and by podcast: every local hour begins at a quarter of one in UTC."""
+    """Return seconds by weekday and hour, and by podcast, quarter by quarter of an hour in UTC: here, every
+    local hour begins with one."""
     hours: Counter[tuple[int, int]] = Counter()
     feeds: Counter[str] = Counter()
     start, end = bounds(FIRST, LAST, zone)
@@ -60,7 +61,7 @@ def slowly(spans: list[Span], zone: ZoneInfo) -> tuple[Counter[tuple[int, int]],
 
 
 def test_sums_made_in_the_database_are_those_of_every_span_counted_once(alice: User) -> None:
-    spans = drawn(Random(2611))  # noqa: S311
+    spans = drawn(Random(2611))
     listen(alice, *map(told, spans))
     for name in ("Europe/Paris", "Asia/Kolkata", "America/St_Johns", "UTC"):
         zone = ZoneInfo(name)

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from msgspec import structs
@@ -9,7 +10,9 @@ from msgspec import structs
 from accounts.models import User
 from eventstore import codec
 from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import IN_CHECKPOINT, NOT_STATE
+from eventstore.domain.playlists import AddToPlaylist, CreatePlaylist
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
@@ -177,3 +180,25 @@ def test_every_event_of_a_listener_has_words() -> None:
     by_match = {"PlayRecorded", "PositionUpdated", "PrivacyChanged", "EpisodeActionRecorded"}
     listeners = {name for name, (event, schema) in codec.EVENTS.items() if event in IN_CHECKPOINT | NOT_STATE}
     assert listeners <= by_match | deeds.WORDS.keys()
+
+
+def test_what_one_sync_adds_to_a_playlist_is_one_line_that_can_be_opened_and_undone(alice: User) -> None:
+    feed, playlist = show(1, 5), uuid4()
+    dispatch(CreatePlaylist(user_id=alice.pk, playlist_id=playlist, name="Trip", now=NOW), PHONE)
+    added = tuple(
+        AddToPlaylist(
+            user_id=alice.pk, playlist_id=playlist, feed=name_of(feed), item=item_name(one), now=NOW, at=NOW
+        )
+        for one in feed.episodes.all()
+    )
+    dispatch(Batch(user_id=alice.pk, now=NOW, orders=added), PHONE)
+    visitor = Visitor(alice)
+    page = text_of(visitor.get("/history"))
+    assert lines(page)[0] == "Added to “Trip” · 5 episodes"
+    assert page.count('href="/episodes/') == 5
+    undo = re.search(r'action="(/history/undo[^"]+)"', page)
+    assert undo, page
+    assert visitor.send(undo[1].replace("&amp;", "&"), {}).status_code == 302
+    page = text_of(visitor.get("/history"))
+    assert lines(page)[:2] == ["Undid: Added to a playlist · 5 episodes", "Added to “Trip” · 5 episodes"]
+    assert '<span class="tag">undone</span>' in page
