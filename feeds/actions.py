@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from eventstore.domain.episode_actions import RecordEpisodeAction
-from eventstore.domain.identifiers import InvalidIdentifier, item_of_normal, normalise_guid, parts_of_item
+from eventstore.domain.identifiers import InvalidIdentifier, has_guid, item_of_normal, normalise_guid
 from eventstore.domain.plays import RecordPlay
 from feeds.files import File, files, named
 from feeds.spelling import Address, Corrections, episode_address, feed_address
@@ -50,6 +50,8 @@ class Reading:
         self.left_out: list[tuple[Any, str]] = []
         # the feeds that were named, each with the address that was sent
         self.podcasts: dict[str, str] = {}
+        # the feed of each address that was accepted
+        self._feeds: dict[str, str] = {}
 
     def orders(self, sent: list[Any]) -> list[Order]:
         """Return what is to be recorded. GUIDs that are missing are looked up in the stored feeds."""
@@ -70,26 +72,42 @@ class Reading:
         kind = kind.lower() if isinstance(kind, str) else ""
         if kind != "play" and kind not in OTHERS:
             raise Skip("unknown_action")
-        feed = self._kept(action.get("podcast"), feed_address(action.get("podcast")))
-        self.podcasts.setdefault(feed.feed, action["podcast"].strip())
+        podcast = action.get("podcast")
+        feed = self._feeds.get(podcast) if isinstance(podcast, str) else None
+        feed = feed or self._feed(podcast)
         url = self._kept(action.get("episode"), episode_address(action.get("episode")))
         try:
             item = item_of_normal(_guid(action.get("guid")), url.kept)
         except InvalidIdentifier as error:
             raise Skip(error.code) from None
         device = action.get("device")
-        named: dict[str, Any] = {
-            "user_id": self._user_id,
-            "now": self._now,
-            "feed": feed.feed,
-            "item": item,
-            "device": device if isinstance(device, str) and DEVICE.fullmatch(device) else "",
-            "at": _time(action.get("timestamp"), self._untimed),
-        }
+        device = device if isinstance(device, str) and DEVICE.fullmatch(device) else ""
+        at = _time(action.get("timestamp"), self._untimed)
+        user_id, now = self._user_id, self._now
         if kind != "play":
-            return RecordEpisodeAction(action=kind, **named)
-        started, position, total = (self._seconds(action.get(name)) for name in NUMBERS)
-        return RecordPlay(position=position or 0, played=None, started=started, total=total or None, **named)
+            return RecordEpisodeAction(
+                user_id=user_id, now=now, feed=feed, item=item, device=device, at=at, action=kind
+            )
+        started, position, total = map(self._seconds, map(action.get, NUMBERS))
+        return RecordPlay(
+            user_id=user_id,
+            now=now,
+            feed=feed,
+            item=item,
+            device=device,
+            at=at,
+            position=position or 0,
+            played=None,
+            started=started,
+            total=total or None,
+        )
+
+    def _feed(self, sent: Any) -> str:
+        """Return the feed of an address. Raises ``Skip``."""
+        feed = self._kept(sent, feed_address(sent)).feed
+        self._feeds[sent] = feed
+        self.podcasts.setdefault(feed, sent.strip())
+        return feed
 
     def _kept(self, sent: Any, address: Address) -> Address:
         self.corrections.note(sent, address)
@@ -98,6 +116,8 @@ class Reading:
         return address
 
     def _seconds(self, value: Any) -> int | None:
+        if type(value) is int and 0 <= value <= LAST:
+            return value
         if value is None or (value == -1 and not isinstance(value, bool)):
             return None
         if self._in_words and isinstance(value, str) and (found := _CLOCK.fullmatch(value)):
@@ -157,9 +177,8 @@ def _completed(orders: Iterable[Order]) -> Iterable[Order]:
 
 
 def _lacks(order: Order) -> bool:
-    has_guid = bool(parts_of_item(order.item)[0])
-    return not has_guid or (isinstance(order, RecordPlay) and order.total is None)
+    return not has_guid(order.item) or (isinstance(order, RecordPlay) and order.total is None)
 
 
 def _with_guid(item: str, found: File) -> str:
-    return item if parts_of_item(item)[0] else named(item, found)
+    return item if has_guid(item) else named(item, found)

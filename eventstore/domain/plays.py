@@ -188,7 +188,7 @@ def _is_near_end(command: RecordPlay) -> bool:
     length = command.total or command.duration
     if not length or command.position is None:
         return False
-    return command.position >= min(length - CREDITS, length * ALMOST)
+    return command.position >= length - CREDITS or command.position >= length * ALMOST
 
 
 def is_finishing(command: RecordPlay) -> bool:

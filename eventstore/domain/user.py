@@ -107,17 +107,16 @@ def decide_on(entries: Entries, command: Command) -> list[Event]:
 
 
 def _keys_of_batch(batch: Batch) -> Keys:
-    named: dict[str, dict[str, None]] = {}
+    named: dict[str, dict[str, None]] = {topic.name: {} for topic in TOPICS}
     for order in batch.orders:
         topic = OF_COMMAND[type(order)]
-        for name, more in ((topic.name, topic.keys(order)), *upnext.keys(order).items()):
-            of_topic = named.setdefault(name, {})
-            for key in more:
-                of_topic[key] = None
+        named[topic.name] |= dict.fromkeys(topic.keys(order))
+        for name, more in upnext.keys(order).items():
+            named[name] |= dict.fromkeys(more)
         if isinstance(order, Subscribe):
-            named.setdefault("collections", {})[str(default_id(batch.user_id))] = None
+            named["collections"][str(default_id(batch.user_id))] = None
     named[WITHOUT_GUID] = dict.fromkeys(episodes.keys_of_enclosures(batch))
-    return {topic: tuple(keys) for topic, keys in named.items()}
+    return {topic: tuple(keys) for topic, keys in named.items() if keys}
 
 
 def evolve(user: User, event: Event) -> None:

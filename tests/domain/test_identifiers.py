@@ -12,6 +12,7 @@ from eventstore.domain.identifiers import (
     CODES_OF_ADDRESSES,
     InvalidIdentifier,
     feed_of_url,
+    has_guid,
     item_of,
     normalise_feed,
     normalise_guid,
@@ -64,6 +65,13 @@ def test_the_two_parts_of_an_item_are_spelt_as_alone(guid: str, enclosure: str) 
     if ",http" in guid.lower() or enclosure.endswith(","):
         return  # these are read back as other parts, which is why there are two fields
     assert read == (normalise_guid(guid), normalise_url(enclosure, 4_096))
+
+
+@given(st.text(visible, max_size=30), urls, st.sampled_from(["", ","]))
+@example(guid="", enclosure="https://example.org/1.mp3", end=",")
+def test_whether_an_item_has_a_guid_is_told_without_reading_it(guid: str, enclosure: str, end: str) -> None:
+    item = item_of(guid, enclosure + end)
+    assert has_guid(item) is bool(parts_of_item(item)[0])
 
 
 @given(st.text() | st.binary(max_size=60).map(lambda raw: base64.b64encode(raw).decode()))
