@@ -97,7 +97,9 @@ class SyncView(View):
                 refused=body.refused,
             )
 
-        answer = answers.dispatch_and_answer(request, command, render, whole=since is None)
+        # where nothing is sent, the answer needs the states alone, without their keys
+        whole = since is None and command.sent.size > 0
+        answer = answers.dispatch_and_answer(request, command, render, whole=whole)
         if recorded:
             # the import of a whole library is then folded from a single event
             retention.note_growth(log.stream_of(caller.user_id), settings.CHECKPOINT_EVERY)
