@@ -5,6 +5,7 @@ import io
 import tempfile
 import time
 from calendar import timegm
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -332,11 +333,11 @@ def parse_and_store(feed: Feed, answer: requests.Response) -> None:
 def with_libcurl(urls: Iterable[str], pem: str = "") -> None:
     """Send the requests and do nothing else: no database, no rules, no parsing."""
     multi = pycurl.CurlMulti()
-    waiting, running, spare = iter(urls), 0, [pycurl.Curl() for _ in range(100)]
-    while True:
-        while spare and (url := next(waiting, None)):
+    waiting, running, spare = deque(urls), 0, [pycurl.Curl() for _ in range(100)]
+    while waiting or running:
+        while spare and waiting:
             handle = spare.pop()
-            handle.setopt(pycurl.URL, url)
+            handle.setopt(pycurl.URL, waiting.popleft())
             if pem:
                 handle.setopt(pycurl.CAINFO, pem)
             handle.setopt(pycurl.HTTPHEADER, ['If-None-Match: "same"'])
@@ -347,12 +348,12 @@ def with_libcurl(urls: Iterable[str], pem: str = "") -> None:
         _, good, bad = multi.info_read()
         assert not bad
         for handle in good:
+            assert handle.getinfo(pycurl.RESPONSE_CODE) == 304
             multi.remove_handle(handle)
             spare.append(handle)
             running -= 1
-        if not running:
-            return
-        multi.select(0.1)
+        if running:
+            multi.select(0.1)
 
 
 def compare(
