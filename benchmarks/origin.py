@@ -81,8 +81,10 @@ class Answering(asyncio.Protocol):
             self.drip()
             return
         if kind == b"same" and b"f-None-Match:" in data:
-            self.transport.write(b'HTTP/1.1 304 Not Modified\r\nETag: "same"\r\n\r\n')
-            if self.transport.get_extra_info("sslcontext"):
+            closes = self.transport.get_extra_info("sslcontext") is not None
+            last = b"Connection: close\r\n" if closes else b""
+            self.transport.write(b'HTTP/1.1 304 Not Modified\r\nETag: "same"\r\n%s\r\n' % last)
+            if closes:
                 self.transport.close()
             return
         self.asked[path] += 1

@@ -346,7 +346,7 @@ def with_libcurl(urls: Iterable[str], pem: str = "") -> None:
             running += 1
         multi.perform()
         _, good, bad = multi.info_read()
-        assert not bad
+        assert not bad, [each[1:] for each in bad[:3]]
         for handle in good:
             assert handle.getinfo(pycurl.RESPONSE_CODE) == 304
             multi.remove_handle(handle)
