@@ -118,7 +118,7 @@ def literal(host: str) -> str | None:
 def _parts(start: str) -> tuple[str, str, str, int]:
     """Return scheme, host with port, host, and port of a URL without a path. Raises ``Refused``."""
     try:
-        normal = urlsplit(normalise_url(start, LONGEST_URL))
+        normal = urlsplit(normalise_url(f"{start}/", LONGEST_URL))
     except InvalidIdentifier as error:
         raise Refused(str(error), malformed=error.code == "invalid_host") from error
     port = _DEFAULT_PORTS[normal.scheme] if normal.port is None else normal.port

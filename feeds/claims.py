@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from feeds.decide import Host, Schedule, host_after
 from feeds.fetch import Request
-from feeds.store import as_rows, execute
+from feeds.store import UNSYNCED, as_rows, execute
 
 LEASE: Final = timedelta(minutes=2)
 # how often a person may have one feed fetched
@@ -29,7 +29,7 @@ _COLUMNS = f"""due.due_at, feeds.url, feeds.is_secret, feeds.reader_version, fee
        CASE WHEN %(websub)s THEN (SELECT lease_until FROM system.websub
                                    WHERE websub.feed_id = schedule.feed_id) END"""  # noqa: S608
 _CLAIM = f"""UPDATE system.feed_schedule schedule SET next_at = %(until)s
-  FROM due, system.feeds feeds, system.feed_hosts hosts
+  FROM due, system.feeds feeds, system.feed_hosts hosts, {UNSYNCED}
  WHERE schedule.feed_id = due.feed_id AND feeds.id = due.feed_id AND hosts.id = schedule.host_id
 RETURNING {_COLUMNS}"""  # noqa: S608
 DUE = f"""WITH due AS (
@@ -53,7 +53,7 @@ RELEASE = """UPDATE system.feed_schedule schedule SET next_at = row.due_at
   FROM jsonb_to_recordset(%s) AS row (feed_id bigint, due_at timestamptz, until timestamptz)
  WHERE schedule.feed_id = row.feed_id AND next_at = row.until"""
 # A push that came after the claim may announce a change that this fetch did not see yet.
-FINISH = """UPDATE system.feed_schedule schedule SET
+FINISH = f"""UPDATE system.feed_schedule schedule SET
        next_at = least(row.next_at, CASE WHEN %(websub)s THEN (
            SELECT due_at FROM system.websub
             WHERE websub.feed_id = row.feed_id AND due_at > row.claimed_at) END),
@@ -66,12 +66,12 @@ FINISH = """UPDATE system.feed_schedule schedule SET
        feed_id bigint, claimed_at timestamptz,
        next_at timestamptz, etag text, last_modified text, validators_url text,
        body_hash text, interval_s integer, fetched_at timestamptz, ok_at timestamptz, failures integer,
-       error text, error_since timestamptz, status smallint, episodes integer, shrunk boolean)
- WHERE schedule.feed_id = row.feed_id AND schedule.next_at IS NOT NULL"""
+       error text, error_since timestamptz, status smallint, episodes integer, shrunk boolean), {UNSYNCED}
+ WHERE schedule.feed_id = row.feed_id AND schedule.next_at IS NOT NULL"""  # noqa: S608
 STATES = """UPDATE system.feeds SET state = row.state
   FROM jsonb_to_recordset(%s) AS row (feed_id bigint, state text)
  WHERE feeds.id = row.feed_id AND feeds.state <> 'merged'"""
-HOST = f"SELECT {_HOST} FROM system.feed_hosts hosts WHERE id = %s FOR UPDATE"  # noqa: S608
+HOST = f"SELECT {_HOST} FROM system.feed_hosts hosts, {UNSYNCED} WHERE id = %s FOR UPDATE OF hosts"  # noqa: S608
 SET_HOST = """UPDATE system.feed_hosts SET connections = %s, failures = %s, pauses = %s, paused_until = %s,
        failed_at = %s
  WHERE id = %s"""

@@ -18,7 +18,7 @@ from msgspec import structs
 from feeds.documents import Channel, Document, Episode
 from feeds.keys import episode_key, item_hash, repeated_guid_key
 from feeds.models import Feed
-from feeds.store import as_rows, execute
+from feeds.store import UNSYNCED, as_rows, execute
 
 # From this many rows on, COPY into a temporary table; below, one parameter (docs/performance-details.md).
 COPY_FROM: Final = 50
@@ -31,7 +31,8 @@ NEWEST: Final = 20
 
 KNOWN = "SELECT key, content_hash, gone_at IS NOT NULL FROM system.episodes WHERE feed_id = %s"
 VERSION = "SELECT version FROM system.feeds WHERE id = %s"
-LOCK = VERSION + " AND merged_into_id IS NULL FOR NO KEY UPDATE"
+LOCK = f"""SELECT version FROM system.feeds, {UNSYNCED} WHERE id = %s AND merged_into_id IS NULL
+   FOR NO KEY UPDATE OF feeds"""  # noqa: S608
 # Columns of a row to be written, in the order of COPY; keys and digests in hexadecimal.
 ROW: Final = {
     "key": "text",

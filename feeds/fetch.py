@@ -220,10 +220,13 @@ class _Loop:
 
     def _watch(self, event: int, fd: int, multi: Any, data: Any) -> None:
         """Called by libcurl to have a socket watched."""
-        if fd in self._watched:
-            self._watched.remove(fd)
-            self._selector.unregister(fd)
-        if event != pycurl.POLL_REMOVE:
+        if event == pycurl.POLL_REMOVE:
+            if fd in self._watched:
+                self._watched.remove(fd)
+                self._selector.unregister(fd)
+        elif fd in self._watched:
+            self._selector.modify(fd, _as_selector(event))
+        else:
             self._watched.add(fd)
             self._selector.register(fd, _as_selector(event))
 

@@ -5,11 +5,14 @@ stores, so that a document of 22 MB (0.4 s) delays no other fetch. A killed run 
 """
 
 import logging
+import os
 import random
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Final, Protocol
@@ -39,6 +42,8 @@ FINISHED_AT_ONCE: Final = 100
 CLAIMS_FOR: Final = 40.0
 LOOK_EVERY: Final = 1.0
 WRITE_EVERY: Final = 1.0
+# where a pump and somebody else want one processor, the pump gets a tenth of it
+NICE: Final = 10
 # limits on the bodies that wait to be read
 MOST_BODIES: Final = 32
 MOST_BYTES: Final = 128 * 1024 * 1024
@@ -54,12 +59,31 @@ def run(number: int, pumps: int, *, stop: Callable[[], bool] = lambda: False) ->
     Returns None at once where nothing is due, or another process is running this pump. ``stop`` is polled;
     fetches under way are then abandoned, and become due again. Raises the store's error if it is unavailable.
     """
-    if not is_due(timezone.now(), number, pumps):
-        return None
-    with connect("system", application_name="balados-feeds") as connection:
-        if not try_lock(connection, f"feeds pump {number} of {pumps}"):
+    # a thread of its own: one without privileges can lower its priority, but not raise it again
+    with ThreadPoolExecutor(1, f"feeds-{number}", _give_way) as thread:
+        return thread.submit(_run, number, pumps, stop).result()
+
+
+def _give_way() -> None:
+    """Let this thread, and those that it starts, have less of a processor that others want too.
+
+    Nobody waits for a pump, but its machine answers requests, and its process may run tasks for people. Only
+    on Linux do threads have priorities of their own.
+    """
+    if sys.platform == "linux":
+        os.nice(NICE)
+
+
+def _run(number: int, pumps: int, stop: Callable[[], bool]) -> int | None:
+    try:
+        if not is_due(timezone.now(), number, pumps):
             return None
-        return Pump(number, pumps, stop=stop).run()
+        with connect("system", application_name="balados-feeds") as connection:
+            if not try_lock(connection, f"feeds pump {number} of {pumps}"):
+                return None
+            return Pump(number, pumps, stop=stop).run()
+    finally:
+        connections.close_all()
 
 
 def fetch_now(

@@ -19,6 +19,10 @@ SLOTS: Final = 64
 # how long a feed without followers is refreshed after somebody asked for it
 WANTED_FOR: Final = timedelta(days=30)
 
+# In the FROM of a statement: its commit does not wait for the disk. For what is written because of a
+# fetch: if a crash of PostgreSQL takes the last of it back, the feeds are due again.
+UNSYNCED: Final = "set_config('synchronous_commit', 'off', true)"
+
 KNOWN = "SELECT feed_key, feed_id FROM system.feed_aliases WHERE feed_key = ANY(%s)"
 GIVEN = """WITH given AS (SELECT * FROM jsonb_to_recordset(%s) AS row (
     feed_key uuid, url text, host text, slot smallint, is_secret boolean, next_at timestamptz,

@@ -1,21 +1,25 @@
 """A pump with a real server: feeds that are due are fetched, read, stored, and scheduled again."""
 
+import os
+import sys
 import threading
 import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from eventstore import counters
 from eventstore.counters import Key
-from feeds.claims import claim_due
+from feeds.claims import claim_due, claim_one, finish, note_answer
 from feeds.documents import Channel, Document
 from feeds.documents import Episode as EpisodeRead
+from feeds.episodes import LOCK
 from feeds.models import Episode, Feed, FeedHost, FeedSchedule
-from feeds.pump import fetch_now, run
+from feeds.pump import NICE, fetch_now, run
+from feeds.store import execute
 from tests.feeds.origin import Origin, answer, hang, status_only
 from tests.feeds.pumping import feed, follow, make_due, pump, schedule, show, titles, versions
 from tests.killing import killed_at
@@ -212,6 +216,43 @@ def test_a_pump_runs_once_though_it_is_sent_twice(origin: Origin) -> None:
     assert run(0, 1) is None
     first.join(60)
     assert found == [1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux do threads have priorities of their own")
+def test_a_pump_gives_way_to_whatever_else_its_process_and_machine_do(origin: Origin) -> None:
+    def nice() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    origin.on("/feed", answer(show(1)))
+    follow(origin, "/feed")
+    before, seen = nice(), set[int]()
+
+    def stop() -> bool:
+        seen.add(nice())
+        return False
+
+    assert run(0, 1, stop=stop) == 1
+    assert (seen, nice()) == ({min(19, before + NICE)}, before)
+
+
+def test_no_commit_because_of_a_fetch_waits_for_the_disk(origin: Origin) -> None:
+    def waits() -> str:
+        return str(execute("SHOW synchronous_commit").fetchall()[0][0])
+
+    (feed_id,) = follow(origin, "/feed")
+    now, usual = timezone.now(), waits()
+    (claimed,) = claim_due(now, 0, 1, most=1)
+    for act in (
+        lambda: claim_one(feed_id, now, at_once=True),
+        lambda: finish([(claimed, claimed.schedule)]),
+        lambda: note_answer(claimed.host, "timeout", None, now),
+        lambda: execute(LOCK, [feed_id]),
+    ):
+        with transaction.atomic(using="system"):
+            execute("SET LOCAL synchronous_commit TO on")
+            act()
+            assert waits() == "off"
+    assert waits() == usual
 
 
 def test_a_pump_that_is_told_to_stop_gives_back_what_it_has(origin: Origin) -> None:
