@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from django.http import HttpResponse
 from msgspec import Struct
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +17,7 @@ from api.auth import caller_of
 from api.clock import now
 from api.errors import FieldError, Invalid
 from api.parameters import POSITION, command_id, wanted_position
+from api.renderers import JsonRenderer
 from eventstore import log
 from eventstore.dispatcher import CommandId, CommandIdReused, Outcome, Render, dispatch
 from eventstore.domain.messages import Command
@@ -38,6 +40,11 @@ Order = TypeVar("Order", bound=Command)
 def answer(body: Struct | bytes, position: int, status: int = 200) -> Response:
     """Return a response with ``body``, which is a struct or is JSON already."""
     return Response(body, status, headers={POSITION: str(position)})
+
+
+def ready(body: bytes, position: int) -> HttpResponse:
+    """Return a response with JSON that is at hand: REST framework's takes twice as long to make."""
+    return HttpResponse(body, content_type=JsonRenderer.media_type, headers={POSITION: str(position)})
 
 
 def order(request: Request, command: Callable[..., Order], **fields: Any) -> Order:

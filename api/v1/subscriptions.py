@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
+from django.http import HttpResponse
 from django.urls import path
 from msgspec import Struct
 from rest_framework.request import Request
@@ -107,7 +108,7 @@ class SubscriptionsView(View):
     scopes = {"GET": "user.subscriptions.read", "POST": "user.subscriptions.write"}
 
     @operation("List subscriptions", answers={200: Subscriptions})
-    def get(self, request: Request, query: SubscriptionsQuery) -> Response:
+    def get(self, request: Request, query: SubscriptionsQuery) -> HttpResponse:
         """The feeds that the user follows, in a stable order."""
         wanted = caller_of(request).user_id, query.include is not None, query.cursor, query.limit
         place, feed_version = _place_of(*wanted), feeds.version()
@@ -120,7 +121,7 @@ class SubscriptionsView(View):
             body = msgspec.json.encode(Subscriptions(_shown(page.rows), page.next))
             kept = Kept(feed_version, read.digest, body)
             place.kept = kept if len(body) <= LARGEST_KEPT else None
-        return answers.answer(kept.body, page.position)
+        return answers.ready(kept.body, page.position)
 
     @operation(
         "Follow a feed",
