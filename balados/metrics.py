@@ -8,6 +8,7 @@ unavailable, or has a full disk.
 import hmac
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import accumulate
 from typing import cast
@@ -33,7 +34,7 @@ from feeds.figures import DELAYS, figures
 from jobs.retention import Run, last_run
 from operations import maintenance, stores
 from projections import lag, replicas
-from projections.failures import is_outage
+from projections.failures import suppress_outages
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
 # what processes count: the key in Redis, the name of the metric, what it means, and its labels
@@ -260,12 +261,9 @@ def _worker(last: Run | None) -> list[Metric]:
 def _has_room(name: str) -> bool:
     """Whether the disk of a store has room. For Redis, this is always true: collecting its metrics writes to
     it, and so fails on a full disk."""
-    try:
+    with suppress_outages():
         return name == "redis" or stores.has_room(raw_connection(name))
-    except Exception as failure:
-        if is_outage(failure):
-            return False
-        raise
+    return False
 
 
 def _last_run() -> Run | None:
@@ -277,14 +275,9 @@ def _last_run() -> Run | None:
 
 
 def _unless_away(figures: Callable[[], list[Metric]]) -> list[Metric] | None:
-    try:
+    with suppress(redis.RedisError), suppress_outages():
         return figures()
-    except redis.RedisError:
-        return None
-    except Exception as failure:
-        if is_outage(failure):
-            return None
-        raise
+    return None
 
 
 _registry = CollectorRegistry()

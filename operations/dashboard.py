@@ -22,7 +22,7 @@ from operations import maintenance
 from operations.stores import SCHEMAS, connect, has_room, place_of
 from projections import lag, locks
 from projections.connect import connect as connect_projections
-from projections.failures import is_outage
+from projections.failures import suppress_outages
 from projections.projectors import PROJECTORS
 
 # the worker runs every five minutes: if it has not run for twice that and a minute, something is wrong
@@ -76,21 +76,7 @@ def projectors() -> Iterator[Line]:
 
 def stores() -> Iterator[Line]:
     """For each store whether it answers and takes writes, and how large its database is; then Redis."""
-    for alias in SCHEMAS:
-        try:
-            with connect(alias) as connection:
-                where, state = place_of(connection), maintenance.status(connection, alias)
-                size = connection.execute("SELECT pg_database_size(current_database())").fetchall()[0][0]
-                room = has_room(connection)
-        except Exception as failure:
-            if not is_outage(failure):
-                raise
-            yield Line(alias, "bad", "Does not answer.", "/admin/stores/")
-            continue
-        level: Level = "good" if state == "open" and room else "bad"
-        text = f"PostgreSQL {where.version}, {size / 1e6:,.0f} MB"
-        text += "" if state == "open" else f"; closed to writes ({state})"
-        yield Line(alias, level, text + ("." if room else "; its disk is full."), "/admin/stores/")
+    yield from (Line(alias, *_store(alias), "/admin/stores/") for alias in SCHEMAS)
     yield _redis()
 
 
@@ -120,6 +106,16 @@ def worker_run() -> Run | None:
         return None
 
 
+def _store(alias: str) -> tuple[Level, str]:
+    with suppress_outages(), connect(alias) as connection:
+        where, state, room = place_of(connection), maintenance.status(connection, alias), has_room(connection)
+        ((size,),) = connection.execute("SELECT pg_database_size(current_database())").fetchall()
+        text = f"PostgreSQL {where.version}, {size / 1e6:,.0f} MB"
+        text += "" if state == "open" else f"; closed to writes ({state})"
+        return "good" if state == "open" and room else "bad", text + ("." if room else "; its disk is full.")
+    return "bad", "Does not answer."
+
+
 def _worker(now: datetime) -> Iterator[Line]:
     try:
         last = last_run()
@@ -128,7 +124,7 @@ def _worker(now: datetime) -> Iterator[Line]:
         yield Line("Worker", "bad", "Unknown: Redis does not answer.")
         return
     except msgspec.MsgspecError:
-        yield Line("Worker", "warn", "What it told of its last run cannot be read.")
+        yield Line("Worker", "warn", "The report of its last run cannot be read.")
         return
     yield Line("Worker", "good" if answers else "bad", "Running." if answers else "Does not answer.")
     yield _last_run(last, now)
@@ -181,9 +177,6 @@ def _list_of(model: str) -> str:
 
 
 def _unless_away(name: str, ask: Callable[[], Iterator[Line]]) -> list[Line]:
-    try:
+    with suppress_outages():
         return list(ask())
-    except Exception as failure:
-        if not is_outage(failure):
-            raise
-        return [Line(name, "bad", "Unknown: a store does not answer.")]
+    return [Line(name, "bad", "Unknown: a store does not answer.")]

@@ -12,7 +12,7 @@ from eventstore import log
 from eventstore.erasure import digest_of, purge_stream, tombstoned_with_events, tombstones
 from eventstore.failpoints import failpoint
 from projections.erasure import CHUNK, erase_history
-from projections.failures import is_outage
+from projections.failures import suppress_outages
 
 
 def known(files: Iterable[Path] = ()) -> set[str]:
@@ -52,9 +52,6 @@ def reapply(digests: Iterable[str]) -> int:
 
 
 def _if_there(ask: Callable[[], set[str]]) -> set[str]:
-    try:
+    with suppress_outages():
         return ask()
-    except Exception as failure:
-        if not is_outage(failure):
-            raise
-        return set()
+    return set()

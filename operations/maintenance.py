@@ -15,7 +15,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 from operations.errors import OperatorError
 from operations.inventory import owned_tables
 from operations.stores import SCHEMAS, VARIABLES, Connection, Note, State, connect, read_note, write_note
-from projections.failures import MAINTENANCE, is_outage
+from projections.failures import MAINTENANCE, suppress_outages
 
 NAME: Final = "balados_maintenance"
 # Writers queue behind a waiting lock request, so it waits no longer than this and is repeated. It is more
@@ -140,13 +140,9 @@ def states(aliases: Iterable[str] = tuple(SCHEMAS)) -> dict[str, Literal["open"]
     """Return the ``status`` of those of these stores that answer."""
     found = {}
     for alias in aliases:
-        try:
-            # not from the pool, which tries for 5 s when the server is away
-            with connect(alias) as connection:
-                found[alias] = status(connection, alias)
-        except Exception as failure:
-            if not is_outage(failure):
-                raise
+        # not from the pool, which tries for 5 s when the server is away
+        with suppress_outages(), connect(alias) as connection:
+            found[alias] = status(connection, alias)
     return found
 
 

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from operations import maintenance
 from operations.stores import SCHEMAS, Connection, connect, place_of
 from projections import lag
-from projections.failures import is_outage
+from projections.failures import suppress_outages
 
 T = TypeVar("T")
 Found = dict[str, Any]  # a part of the report that docs/operations.md describes
@@ -239,12 +239,9 @@ def _rows(connection: Connection, statement: Any, *parameters: Any) -> list[Foun
 
 
 def _unless_away(ask: Callable[[], T]) -> T | None:
-    try:
+    with suppress_outages():
         return ask()
-    except Exception as failure:
-        if is_outage(failure):
-            return None
-        raise
+    return None
 
 
 def _projectors() -> list[Found]:

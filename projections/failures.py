@@ -1,5 +1,7 @@
 """Which failures mean that a store is away, and which mean that an event cannot be applied."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import django.db
@@ -34,6 +36,16 @@ def is_outage(failure: Exception) -> bool:
     # class 54, "program limit exceeded" (a row too large for an index, say), is an OperationalError in name
     # only: it will happen again with the same event
     return not (getattr(failure, "sqlstate", None) or "").startswith("54")
+
+
+@contextmanager
+def suppress_outages() -> Iterator[None]:
+    """End the block, without an error, when a store is away."""
+    try:
+        yield
+    except Exception as failure:
+        if not is_outage(failure):
+            raise
 
 
 def in_maintenance(failure: BaseException) -> bool:

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
 
+from django.core.exceptions import BadRequest
+
 from eventstore import log
 from eventstore.domain import privacy
 from eventstore.domain.devices import DeviceEntry
@@ -76,8 +78,8 @@ class Behind(Exception):
         self.projector, self.wanted, self.reached = projector, wanted, reached
 
 
-class InvalidCursor(ValueError):
-    """The text is not one that a page returned as its ``next``."""
+class InvalidCursor(BadRequest, ValueError):
+    """The text is not one that a page returned as its ``next``. Django answers it with status 400."""
 
 
 class Page(NamedTuple, Generic[Row]):

@@ -16,7 +16,7 @@ from projections import locks
 from projections.batches import Batch
 from projections.catch_up import NEAR, CatchUp
 from projections.connect import LIVE_SESSION, Connection, connect
-from projections.failures import in_maintenance, is_outage
+from projections.failures import in_maintenance, is_outage, suppress_outages
 from projections.lag import check_log
 from projections.listener import Listener
 from projections.projectors import PROJECTORS
@@ -122,11 +122,8 @@ class Runner:
             late.stop()
         for late in self._late:
             late.join()
-        try:
+        with suppress_outages():
             self._acknowledge()
-        except Exception as failure:
-            if not is_outage(failure):
-                raise
         self.disconnect()
         self._listener.close()
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
@@ -119,9 +119,7 @@ class Program(NamedTuple):
 @for_listeners
 def of_password(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
     """Show the requests of the app that uses an app password."""
-    row = AppPassword.objects.filter(user=user, pk=password_id).first()
-    if row is None:
-        raise Http404
+    row = get_object_or_404(AppPassword, user=user, pk=password_id)
     app = app_log.app_of(row.pk, "")
     known = app_log.apps(user.pk).get(app)
     name = row.name or _("Unnamed app password")

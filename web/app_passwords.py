@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 from django import forms
 from django.conf import settings
 from django.db import IntegrityError
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -129,7 +129,7 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
 @for_listeners
 def rename(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
     """Rename an app password; a GET shows the form."""
-    row = _own(user, password_id)
+    row = get_object_or_404(AppPassword, user=user, pk=password_id)
     return answer_rename(request, row, _name(row))
 
 
@@ -137,7 +137,7 @@ def rename(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
 @for_listeners
 def revoke(request: HttpRequest, user: User, password_id: UUID) -> HttpResponse:
     """Revoke an app password; a GET asks for confirmation."""
-    row = _own(user, password_id)
+    row = get_object_or_404(AppPassword, user=user, pk=password_id)
     if request.method != "POST":
         return ask(
             request,
@@ -192,14 +192,6 @@ def _values(user: User, text: str) -> list[Value]:
         Value("username", _("User name"), user.username, None),
         Value("password", _("App password"), text, drawn(text)),
     ]
-
-
-def _own(user: User, password_id: UUID) -> AppPassword:
-    """Return the listener's app password. Raises ``Http404``, also if it belongs to another listener."""
-    row = AppPassword.objects.filter(user=user, pk=password_id).first()
-    if row is None:
-        raise Http404
-    return row
 
 
 def _name(row: AppPassword) -> str:

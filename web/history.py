@@ -140,15 +140,12 @@ def _feeds_offered(sources: Sequence[HistorySource], chosen: str) -> list[str]:
 
 
 def _version(cursor: str) -> int:
-    """Decode a cursor. Raises ``BadRequest`` for text that is not a cursor of these pages."""
+    """Decode a cursor. Raises ``InvalidCursor`` for text that is not a cursor of these pages."""
     if not cursor:
         return LAST_VERSION
-    try:
-        version = number_in(decode_cursor(cursor), LAST_VERSION)
-    except InvalidCursor:
-        raise BadRequest from None
+    version = number_in(decode_cursor(cursor), LAST_VERSION)
     if not version:
-        raise BadRequest
+        raise InvalidCursor(cursor)
     return version
 
 

@@ -5,8 +5,8 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
@@ -85,7 +85,7 @@ def begin(request: HttpRequest, user: User) -> HttpResponse:
 @for_listeners
 def shown(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
     """Show the progress of an import, for which the page polls, and then its report."""
-    row, now = _own(user, import_id), timezone.now()
+    row, now = get_object_or_404(ServerImport, user_id=user.pk, pk=import_id), timezone.now()
     found = progress.decode(bytes(row.progress))
     is_running = row.ended_at is None or now < row.started_at + SOONEST
     context = {
@@ -114,7 +114,7 @@ def shown(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
 @for_listeners
 def cancel(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
     """Stop the import; what has been imported by then stays."""
-    row = _own(user, import_id)
+    row = get_object_or_404(ServerImport, user_id=user.pk, pk=import_id)
     row.cancel(timezone.now())
     return redirect(_path(row))
 
@@ -125,14 +125,6 @@ def running(user: User) -> dict[str, Any] | None:
     if row is None:
         return None
     return {"path": _path(row), "host": urlsplit(row.server).netloc, "ended_at": row.ended_at}
-
-
-def _own(user: User, import_id: UUID) -> ServerImport:
-    """Return the listener's import. Raises ``Http404``."""
-    row = ServerImport.objects.filter(pk=import_id, user_id=user.pk).first()
-    if row is None:
-        raise Http404
-    return row
 
 
 def _path(row: ServerImport) -> str:

@@ -3,9 +3,6 @@
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.core.exceptions import BadRequest
-
-from projections.queries import InvalidCursor
 from web.lists import Kind, Listed, Member
 from web.shown import Episode
 
@@ -24,13 +21,9 @@ class Total(NamedTuple):
 
 
 def page_of(user_id: UUID, kind: Kind, list_id: UUID, after: str) -> dict[str, Any]:
-    """Return the context of the page of a list. Raises ``Http404``, and
-    ``BadRequest`` for an invalid cursor."""
+    """Return the context of the page of a list. Raises ``Http404`` and ``InvalidCursor``."""
     listed = kind.find(user_id, list_id)
-    try:
-        page = kind.reads.members(user_id, list_id, after or None, MEMBERS)
-    except InvalidCursor:
-        raise BadRequest from None
+    page = kind.reads.members(user_id, list_id, after or None, MEMBERS)
     rows = page.rows
     is_timed = kind.is_playlists and not after and listed.size <= TIMED
     if is_timed and page.next:

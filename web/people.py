@@ -6,7 +6,6 @@ from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
@@ -22,7 +21,7 @@ from feeds.queries import public_feeds
 from projections import profiles as public
 from projections.profiles import PublicList
 from projections.public import fence
-from projections.queries import Behind, InvalidCursor
+from projections.queries import Behind
 from web import acts
 from web.acts import Line
 from web.public import for_everybody
@@ -91,8 +90,6 @@ def person(request: HttpRequest, username: str) -> HttpResponse:
     user = _user(username)
     try:
         found = _shown(user, request.GET.get("podcasts"), request.GET.get("acts"))
-    except InvalidCursor:
-        raise BadRequest from None
     except Behind:
         return render(request, "503.html", status=503)
     if user is None or found.is_empty():

@@ -10,7 +10,7 @@ from django import forms
 from django.conf import settings
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -199,7 +199,7 @@ def new(request: HttpRequest, user: User) -> HttpResponse:
 @for_listeners
 def rename(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
     """Rename a token; a GET shows the form."""
-    token = _own(user, token_id)
+    token = get_object_or_404(PlayToken, user=user, pk=token_id)
     return answer_rename(request, token, token.name)
 
 
@@ -220,7 +220,7 @@ def answer_rename(request: HttpRequest, row: PlayToken | AppPassword | AppGrant,
 @for_listeners
 def revoke(request: HttpRequest, user: User, token_id: int) -> HttpResponse:
     """Revoke a token for good; a GET asks for confirmation."""
-    token = _own(user, token_id)
+    token = get_object_or_404(PlayToken, user=user, pk=token_id)
     if request.method != "POST":
         return ask(
             request,
@@ -256,14 +256,6 @@ def _issue(user: User, form: TokenForm, now: datetime) -> str | None:
             user, wanted["name"], now, now + life if life else None, text, wanted["lists"] or None
         )
     return text
-
-
-def _own(user: User, token_id: int) -> PlayToken:
-    """Return the listener's token. Raises ``Http404``, also if it belongs to another listener."""
-    token = PlayToken.objects.filter(user=user, pk=token_id).first()
-    if token is None:
-        raise Http404
-    return token
 
 
 def _addresses(text: str, opened: Sequence[OwnList]) -> list[Address]:

@@ -25,7 +25,7 @@ from feeds.queries import FeedShown, public_feeds
 from jobs.feeds import fetch_now
 from projections import public, queries
 from projections.public import Popular
-from projections.queries import Behind, InvalidCursor, decode_cursor, encode_cursor, moment
+from projections.queries import Behind, decode_cursor, encode_cursor, moment
 from web import levels, people, shown, sight, subjects, troubles
 from web.acting import for_listeners, is_partial
 from web.addresses import in_path, is_web
@@ -216,7 +216,7 @@ def _place(cursor: str) -> tuple[datetime, int] | None:
     try:
         at, _, episode_id = decode_cursor(cursor).partition(" ")
         return moment(at), int(episode_id)
-    except (InvalidCursor, ValueError):
+    except ValueError:
         raise BadRequest from None
 
 

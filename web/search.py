@@ -3,14 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from feeds.search import Sight
-from projections.queries import InvalidCursor
 from web import finding
 from web.acting import for_listeners, is_partial
 from web.finding import Found
@@ -50,10 +48,7 @@ def _found(user: User, form: SearchForm, wanted: Mapping[str, str]) -> dict[str,
         "playlists": lambda after, limit: finding.playlists(words, after, limit),
         "people": lambda after, limit: finding.people(words, after, limit),
     }
-    try:
-        part = finders[kind](wanted["after"], PAGE)
-    except InvalidCursor:
-        raise BadRequest from None
+    part = finders[kind](wanted["after"], PAGE)
     return {
         "parts": {kind: part},
         "is_empty": not part.lines,

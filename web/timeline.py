@@ -17,7 +17,7 @@ from accounts import profiles
 from accounts.models import User
 from projections import public
 from projections.public import PublicRow
-from projections.queries import Behind, InvalidCursor
+from projections.queries import Behind
 from web import acts, people
 from web.acting import for_listeners
 from web.forms import TimelineForm
@@ -59,8 +59,6 @@ def timeline(request: HttpRequest) -> HttpResponse:
         rows, following = public.timeline(PAGE, wanted["kind"] or None, None, wanted["after"] or None, hidden)
     except Behind:
         return render(request, "web/discovery/timeline.html", {"form": form, "is_late": True})
-    except InvalidCursor:
-        raise BadRequest from None
     context = {
         "form": form,
         "acts": _acts(request, rows),

@@ -12,8 +12,8 @@ from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -316,10 +316,7 @@ class UserAdmin(Bounded, DjangoUserAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "admin/question.html", context)
 
     def _of(self, object_id: str) -> User:
-        user = User.objects.filter(pk=unquote(object_id)).first()
-        if user is None:
-            raise Http404
-        return user
+        return get_object_or_404(User, pk=unquote(object_id))
 
 
 def by_id(text: str) -> UUID | None:

@@ -13,7 +13,7 @@ from accounts.models import User
 from eventstore.admin import Bounded, ReadOnly, ago, moment
 from feeds.queries import episodes_of, feeds_of
 from projections import lag
-from projections.failures import is_outage
+from projections.failures import suppress_outages
 from projections.models import ProjectorPosition
 from projections.public_models import EpisodePopularity, PodcastPopularity, PublicEvent
 
@@ -125,9 +125,6 @@ def _item(row: Any) -> str | None:
 
 
 def _lags() -> list[lag.Lag]:
-    try:
+    with suppress_outages():
         return lag.lags()
-    except Exception as failure:
-        if is_outage(failure):
-            return []
-        raise
+    return []
