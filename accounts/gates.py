@@ -23,8 +23,8 @@ _hosts: dict[str | None, object] = {}
 def is_for_us(request: HttpRequest) -> bool:
     """Whether the Host header names this instance. The few values that do are remembered, with the setting
     that they were compared with."""
-    host, allowed = request.META.get("HTTP_HOST"), settings.ALLOWED_HOSTS
-    if _hosts.get(host) is allowed:
+    host = request.META.get("HTTP_HOST")
+    if is_remembered(host):
         return True
     try:
         request.get_host()
@@ -32,8 +32,13 @@ def is_for_us(request: HttpRequest) -> bool:
         return False
     if len(_hosts) >= MOST_HOSTS:
         _hosts.clear()
-    _hosts[host] = allowed
+    _hosts[host] = settings.ALLOWED_HOSTS
     return True
+
+
+def is_remembered(host: str | None) -> bool:
+    """Whether the Host header is one that has been found to name this instance."""
+    return _hosts.get(host) is settings.ALLOWED_HOSTS
 
 
 def views_alone() -> GetResponse:

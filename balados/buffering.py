@@ -28,6 +28,7 @@ from balados import environment, readiness, requests
 from balados.postgresql.base import give_back
 from balados.wsgi import application as django
 from eventstore import counters
+from playgateway.seeking import Redirect, Seeks
 
 # One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
 # PostgreSQL's default of 100 connections.
@@ -73,6 +74,7 @@ class Buffered:
     def __init__(self, wsgi: Callable[..., Iterable[bytes]]) -> None:
         self._wsgi = wsgi
         self._threads = ThreadPoolExecutor(THREADS, "answer")
+        self._seeks = Seeks()
         self._held = self._waiting = 0
         # deadline of the body that each task is reading, on the monotonic clock
         self._deadlines: dict[asyncio.Task[Any], float] = {}
@@ -83,9 +85,13 @@ class Buffered:
         began = perf_counter()
         try:
             _check_headers(scope["headers"])
-            body, whole = await self._read(environment, receive)
-            environment["wsgi.input"] = body
-            answer = await self._in_thread(environment)
+            found = await self._seeks.find(environment)
+            if found is not None:
+                whole, answer = True, _redirect(found, environment, began)
+            else:
+                body, whole = await self._read(environment, receive)
+                environment["wsgi.input"] = body
+                answer = await self._in_thread(environment)
         except Refused as refusal:
             whole = False
             answer = _refusal(refusal, environment["PATH_INFO"])
@@ -224,6 +230,13 @@ def to_environment(scope: dict[str, Any]) -> Environment:
         separator = "; " if name == "HTTP_COOKIE" else ","
         environment[name] = f"{environment[name]}{separator}{value}" if name in environment else value
     return environment
+
+
+def _redirect(found: Redirect, environment: Environment, began: float) -> Answer:
+    """Return the response for a player that seeks, and do what ``requests.Observed`` does for others."""
+    request_id = requests.id_of(environment)
+    requests.note("GET", found.route, 302, perf_counter() - began, request_id)
+    return Answer(302, [*found.headers, (requests.HEADER, request_id)], b"")
 
 
 def _refusal(refusal: Refused, path: str) -> Answer:

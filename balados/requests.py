@@ -4,9 +4,9 @@ import logging
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -40,7 +40,7 @@ class Observed:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         began = perf_counter()
-        request.request_id = request_id = _id(request.META.get("HTTP_X_REQUEST_ID"))  # type: ignore[attr-defined]
+        request.request_id = request_id = id_of(request.META)  # type: ignore[attr-defined]
         current = logs.request.set(request)
         try:
             response = self._answer(request)
@@ -51,15 +51,16 @@ class Observed:
         return response
 
 
-def note(method: str | None, route: str, status: int, seconds: float) -> None:
-    """Count an answered request and write its log line."""
+def note(method: str | None, route: str, status: int, seconds: float, request_id: str | None = None) -> None:
+    """Count an answered request and write its log line. ``request_id``: where no thread is answering it."""
     method = method if method in METHODS else "OTHER"
     counters.add(
         (("requests", method, route, str(status)), 1),
         (("seconds", method, route, str(bisect_left(CLASSES, seconds))), 1),
         (("seconds_sum", method, route), seconds),
     )
-    fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+    fields: dict[str, object] = {} if request_id is None else {"request": request_id}
+    fields |= {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
     logger.log(_level(status, route), "request", extra={"fields": fields})
 
 
@@ -71,7 +72,9 @@ def route_of(request: HttpRequest) -> str:
     return STATIC if request.path_info.startswith("/static/") else UNKNOWN
 
 
-def _id(sent: str | None) -> str:
+def id_of(meta: Mapping[str, Any]) -> str:
+    """Return the id that a proxy gave the request, or a new one. ``meta``: its headers, as WSGI has them."""
+    sent: str | None = meta.get("HTTP_X_REQUEST_ID")
     if sent is not None and WELL_FORMED.fullmatch(sent):
         return sent
     return os.urandom(8).hex()

@@ -62,7 +62,8 @@ def run(scale: Scale) -> Section:
     section.notes.append(
         f"{FEEDS} podcasts with {len(known):,} episodes; {len(tokens)} players. Web, projector, PostgreSQL,"
         " Redis and wrk share the machine. A player's first four addresses a minute are plays, each once in"
-        " ten minutes."
+        " ten minutes. The event loop answers players that seek, a thread everything else, the constant 302"
+        " among them."
     )
     return section
 

@@ -1,6 +1,7 @@
 """The web process with an additional address, ``/play/constant``, which redirects without any lookup: the
 play gateway is compared with it. It goes the same way as the gateway, through ``PlayGate`` and no other
-middleware. ``python -m benchmarks.redirect`` serves it as balados.serve would."""
+middleware. It is answered by Django in a thread, as all addresses are; a player that seeks is not
+(playgateway/seeking.py). ``python -m benchmarks.redirect`` serves it as balados.serve would."""
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path

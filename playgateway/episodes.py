@@ -65,10 +65,12 @@ _ENDS_IN_A_NUMBER = re.compile(r"(?:^|\.)(?:\d+|0x[0-9a-f]*)$", re.IGNORECASE)
 
 
 class Found(NamedTuple):
-    """An episode that may be played, the location of its file, and whether a
-    link that we signed led to it."""
+    """An episode that may be played and its feed, the location of its file, and
+    whether a link that we signed led to it."""
 
     episode_id: int
+    feed_id: int
+    feed_uid: UUID
     location: str
     is_signed: bool
 
@@ -121,14 +123,15 @@ def find(token: str, named: Named, s: str, now: datetime) -> tuple[Bearer | None
 
 
 def _open(row: _Row, named: Named, s: str, key: str) -> Found | None:
-    episode = _episode(row, named, bytes.fromhex(key))
+    assert row.feed_id is not None
+    feed_uid, episode = UUID(row.feed_uid), _episode(row, named, bytes.fromhex(key))
     location = None if episode is None else location_of(episode[1])
     if episode is None or location is None:
         return None
-    if is_signed(s, row.bearer.token_id, UUID(row.feed_uid), episode[0]):
-        return Found(episode[0], location, is_signed=True)
-    is_visible = row.bearer.lists is None and _may_play(row, named.feed)
-    return Found(episode[0], location, is_signed=False) if is_visible else None
+    found = Found(episode[0], row.feed_id, feed_uid, location, is_signed=False)
+    if is_signed(s, row.bearer.token_id, feed_uid, episode[0]):
+        return found._replace(is_signed=True)
+    return found if row.bearer.lists is None and _may_play(row, named.feed) else None
 
 
 def _episode(row: _Row, named: Named, key: bytes) -> tuple[int, str] | None:

@@ -1,6 +1,5 @@
 """``/play/{token}/{feed}/{item}``: redirects a player to an episode's file, and records the play."""
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -10,15 +9,12 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from playgateway import episodes, links, promptly, recording, responses, sessions, tokens, window
+from playgateway import episodes, links, promptly, recording, responses, seeking, sessions, tokens, window
 from playgateway.episodes import Found
 from playgateway.links import Named
 from playgateway.tokens import Bearer
 from playgateway.window import Kind
 from projections.failures import is_outage
-
-# the query of our own links, which Django takes longer to read
-_SIGNATURE_ALONE = re.compile(r"s=([A-Za-z0-9_-]*)", re.ASCII)
 
 View = Callable[..., HttpResponseBase]
 
@@ -57,18 +53,20 @@ def play(request: HttpRequest, token: str, path: str) -> HttpResponse:
     if not found.is_signed and _is_page_wanted(request):
         return _page(request, found)
     _record(request, bearer, named, found, now)
+    if found.is_signed:
+        seeking.remember(path, found)
     return responses.redirect(found.location)
 
 
 def _signature(request: HttpRequest) -> str:
     """Return the parameter ``s``; "" if there is none."""
-    alone = _SIGNATURE_ALONE.fullmatch(request.META.get("QUERY_STRING", ""))
-    return alone[1] if alone else request.GET.get("s", "")
+    alone = links.signature_alone(request.META.get("QUERY_STRING", ""))
+    return request.GET.get("s", "") if alone is None else alone
 
 
 def _record(request: HttpRequest, bearer: Bearer, named: Named, found: Found, now: datetime) -> None:
     """Record a play if this request begins one."""
-    kind, unsure = window.kind_of(request), False
+    kind, unsure = window.kind_of(request.method, request.META), False
     if kind is Kind.GOES_ON:
         sessions.extend((bearer.user_id, found.episode_id))
     if kind is not Kind.BEGINS:

@@ -20,6 +20,7 @@ KEY_NUMBER: Final = "1"
 KEYS: Final = {KEY_NUMBER: "playgateway.links.1"}
 SIGNATURE_CHARACTERS: Final = 22
 _URL_SAFE = str.maketrans("+/", "-_", "=")
+_SIGNATURE_ALONE = re.compile(r"s=([A-Za-z0-9_-]*)", re.ASCII)
 _EXTENSION = re.compile(r"[A-Za-z0-9]{1,5}", re.ASCII)
 # by the media type that the feed gives, for addresses without an extension that players know
 EXTENSIONS: Final = {
@@ -60,6 +61,12 @@ def is_signed(s: str, token_id: int, feed_uid: UUID, episode_id: int) -> bool:
     if len(s) != SIGNATURE_CHARACTERS or s[0] not in KEYS or not s.isascii():
         return False
     return hmac.compare_digest(s, sign(token_id, feed_uid, episode_id, s[0]))
+
+
+def signature_alone(query: str) -> str | None:
+    """Return ``s`` from a query that has no other parameter, like that of our own links; None for others."""
+    found = _SIGNATURE_ALONE.fullmatch(query)
+    return None if found is None else found[1]
 
 
 def path_of(token: str, named: Named, enclosure_url: str, enclosure_type: str, s: str) -> str:

@@ -22,7 +22,7 @@ class PlayGate:
         self._views = views_alone()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        names_play_host = _names_play_host(request)
+        names_play_host = is_play_host(request.META.get("HTTP_HOST", ""))
         if not names_play_host and not request.path_info.startswith(PREFIXES):
             return self._others(request)
         if not is_for_us(request):
@@ -34,10 +34,9 @@ class PlayGate:
         return response
 
 
-def _names_play_host(request: HttpRequest) -> bool:
-    if not settings.PLAY_DOMAIN:
-        return False
-    return _without_port(request.META.get("HTTP_HOST", "")) == _without_port(settings.PLAY_DOMAIN)
+def is_play_host(host: str) -> bool:
+    """Whether the Host header names the host ``PLAY_DOMAIN``."""
+    return bool(settings.PLAY_DOMAIN) and _without_port(host) == _without_port(settings.PLAY_DOMAIN)
 
 
 def _without_port(host: str) -> str:

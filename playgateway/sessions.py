@@ -34,6 +34,8 @@ def send() -> None:
     """Extend now what has been gathered. While Redis is unavailable, it is forgotten."""
     global _gathered, _timer
     with _lock:
+        if _timer is not None:
+            _timer.cancel()
         taken, _gathered, _timer = list(_gathered), set(), None
     with suppress(window.Unknown):
         for first in range(0, len(taken), AT_ONCE):

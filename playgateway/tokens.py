@@ -4,7 +4,6 @@ revoked token fails at once."""
 import re
 from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -24,6 +23,9 @@ SELECT token.id, token.user_id, token.name, token.lists
 BY_TEXT, BY_ID = FIND.format(column="token_hash"), FIND.format(column="id")
 NOTE_USE: Final = 'UPDATE "system"."play_tokens" SET last_used_at = %s WHERE id = %s'
 NOTE_PLAY: Final = 'UPDATE "system"."play_tokens" SET plays = plays + 1 WHERE id = %s'
+# tokens whose use was recorded, by id, and in which hour
+MOST_NOTED: Final = 4_096
+_noted: dict[int, datetime] = {}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -61,8 +63,25 @@ def is_well_formed(text: str) -> bool:
 
 
 def note_use(token_id: int, now: datetime) -> None:
-    """Record when a token was last used, rounded down to the hour."""
-    _note_use(token_id, now.replace(minute=0, second=0, microsecond=0))
+    """Record when a token was last used, rounded down to the hour: once per hour and process, because writing
+    on every request would cost more than the request itself."""
+    if is_noted(token_id, now):
+        return
+    if len(_noted) >= MOST_NOTED:
+        _noted.clear()
+    _noted[token_id] = hour = _hour(now)
+    # a store that accepts no writes now (maintenance) is no reason to stop a player
+    with suppress(DatabaseError), connections["system"].cursor() as cursor:
+        cursor.execute(NOTE_USE, [hour, token_id])
+
+
+def is_noted(token_id: int, now: datetime) -> bool:
+    """Whether this process has recorded that the token was used in this hour."""
+    return _noted.get(token_id) == _hour(now)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def find_by_id(token_id: int, at: datetime) -> Bearer | None:
@@ -74,11 +93,3 @@ def find_by_id(token_id: int, at: datetime) -> Bearer | None:
 def note_play(token_id: int) -> None:
     """Count a play that the token recorded."""
     run(NOTE_PLAY, [token_id], "system")
-
-
-# once per hour and process: writing on every request would cost more than the request itself
-@lru_cache(maxsize=4_096)
-def _note_use(token_id: int, hour: datetime) -> None:
-    # a store that accepts no writes now (maintenance) is no reason to stop a player
-    with suppress(DatabaseError), connections["system"].cursor() as cursor:
-        cursor.execute(NOTE_USE, [hour, token_id])

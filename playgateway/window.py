@@ -8,7 +8,7 @@ episode in the ten minutes before.
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from functools import lru_cache
@@ -16,7 +16,6 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import redis
-from django.http import HttpRequest
 
 from accounts import attempts
 from accounts.attempts import Script
@@ -82,10 +81,9 @@ class Unknown(Exception):
     """Redis cannot say whether this is a new listening session."""
 
 
-def kind_of(request: HttpRequest) -> Kind:
-    """Classify a request by its own content."""
-    meta = request.META
-    if request.method != "GET" or any("prefetch" in meta.get(name, "").lower() for name in PURPOSES):
+def kind_of(method: str | None, meta: Mapping[str, Any]) -> Kind:
+    """Classify a request by its own content. ``meta``: its headers, as WSGI has them."""
+    if method != "GET" or any("prefetch" in meta.get(name, "").lower() for name in PURPOSES):
         return Kind.LOOKS
     if _is_previewer(meta.get("HTTP_USER_AGENT", "")):
         return Kind.LOOKS

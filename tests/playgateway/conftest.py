@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from accounts import attempts
 from accounts.models import User
 from balados.celery import app as celery
-from playgateway import promptly, sessions, tokens, window
+from playgateway import promptly, seeking, sessions, tokens, window
 from playgateway.tasks import QUEUE
 from tests.playgateway.players import Player
 
@@ -33,7 +33,8 @@ def forget() -> None:
     window.forget_outage()
     promptly.pause(0)
     attempts._away_until = 0.0
-    tokens._note_use.cache_clear()
+    tokens._noted.clear()
+    seeking._known.clear()
     with redis.Redis.from_url(REDIS) as client:
         client.delete(QUEUE, "default")
         for pattern in (f"{window.PREFIX}*", f"{attempts.PREFIX}*"):

@@ -166,7 +166,6 @@ def test_requests_that_go_on_are_sent_together(
     assert sent == []
     assert timer is not None
     assert not timer.daemon  # an interpreter that ends waits for such a thread
-    timer.cancel()
     sessions.send()
     assert sorted(map(len, sent)) == [1, 2]
     assert len({key for keys in sent for key in keys}) == 3

@@ -139,7 +139,7 @@ def test_it_is_renamed_and_revoked_by_its_owner_alone(alice: User, bob: User) ->
 def test_a_player_that_asks_too_often_is_told_of(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FEEDS_PER_HOUR", 1)
     # token ids start again in each test
-    tokens._note_use.cache_clear()
+    tokens._noted.clear()
     path = addresses(text_of(Visitor(alice).send(NEW, fields())))[0]
     assert [Visitor().get(path).status_code for _ in range(2)] == [200, 429]
     page = text_of(Visitor(alice).get("/apps"))

@@ -1,0 +1,132 @@
+"""Answers a player that seeks from the event loop, without a thread and without Django.
+
+Seeking is most of what players ask, and a thread takes most of the time of a redirect. Only what is certain
+is answered here: a request that records nothing, for an address of ours that Django has answered before, with
+a token that is valid now. For everything else, and while the store does not answer, ``find`` returns None,
+and the request is answered as any other.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from accounts.gates import is_remembered
+from accounts.models import PlayToken
+from playgateway import links, responses, sessions, tokens, window
+from playgateway.episodes import Found, location_of
+from playgateway.middleware import is_play_host
+from playgateway.pipeline import Pipeline, Unavailable
+from playgateway.window import Kind
+
+# Is the token valid now, and where is the file now? Nothing of this is remembered.
+FIND: Final = """
+SELECT token.id, token.user_id, episode.enclosure_url
+  FROM "system"."play_tokens" AS token
+  JOIN "system"."users" AS owner ON owner.id = token.user_id
+  JOIN "system"."episodes" AS episode ON episode.id = $3::bigint AND episode.feed_id = $4::bigint
+ WHERE token.token_hash = $1::text AND (token.expires_at IS NULL OR token.expires_at > $2::timestamptz)
+   AND owner.is_active AND owner.erasing_since IS NULL
+"""
+PREFIX: Final = "/play/"
+# the routes of playgateway/urls.py and playgateway/play_host.py, for the log and the metrics
+ROUTE, ROUTE_OF_PLAY_HOST = "/play/<str:token>/<path:path>", "/<str:token>/<path:path>"
+# Episodes whose addresses are remembered, and the characters of an address: 4 MB at most.
+MOST_KNOWN, LONGEST = 4_096, 1_024
+
+
+class Known(NamedTuple):
+    """The episode that an address names, and its feed. A merge changes the feed of an episode: it is then
+    looked up again."""
+
+    episode_id: int
+    feed_id: int
+    feed_uid: UUID
+
+
+class Address(NamedTuple):
+    """A play address: its token, what it names, its signature, and the route for the log."""
+
+    token: str
+    known: Known
+    signature: str
+    route: str
+
+
+class Redirect(NamedTuple):
+    route: str
+    headers: list[tuple[str, str]]
+
+
+def remember(path: str, found: Found) -> None:
+    """Remember which episode the part of an address after its token names. Only for episodes that a signature
+    opened."""
+    if len(path) > LONGEST:
+        return
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[path] = Known(found.episode_id, found.feed_id, found.feed_uid)
+
+
+_known: dict[str, Known] = {}
+
+
+class Seeks:
+    """Finds where players that seek are redirected. For one event loop."""
+
+    def __init__(self) -> None:
+        self._pipeline = Pipeline("system", FIND)
+
+    async def find(self, environment: Mapping[str, Any]) -> Redirect | None:
+        """Return the redirect for a request, given as its WSGI environment; None if it is for Django."""
+        if (address := _address_of(environment)) is None:
+            return None
+        kind = window.kind_of(environment["REQUEST_METHOD"], environment)
+        if kind is not Kind.GOES_ON:
+            return None
+        now = datetime.now(UTC)
+        try:
+            row = await self._pipeline.first_row(*_values(address, now))
+        except Unavailable:
+            return None
+        return None if row is None else _redirect(address, [str(value or b"", "utf-8") for value in row], now)
+
+
+def _values(address: Address, now: datetime) -> list[bytes]:
+    known, digest = address.known, PlayToken.digest(address.token)
+    return [text.encode() for text in (digest, now.isoformat(), str(known.episode_id), str(known.feed_id))]
+
+
+def _redirect(address: Address, row: list[str], now: datetime) -> Redirect | None:
+    token_id, known, location = int(row[0]), address.known, location_of(row[2])
+    if not links.is_signed(address.signature, token_id, known.feed_uid, known.episode_id):
+        return None
+    if location is None or not tokens.is_noted(token_id, now):
+        return None
+    sessions.extend((UUID(row[1]), known.episode_id))
+    return Redirect(address.route, responses.of_redirect(location))
+
+
+def _address_of(environment: Mapping[str, Any]) -> Address | None:
+    """Return a signed address that has been answered before, on a host that is ours, of a request without a
+    body."""
+    path, host = environment["PATH_INFO"], environment.get("HTTP_HOST")
+    is_on_play_host = host is not None and is_play_host(host)
+    if path.startswith(PREFIX):
+        rest, route = path.removeprefix(PREFIX), ROUTE
+    elif is_on_play_host:
+        rest, route = path[1:], ROUTE_OF_PLAY_HOST
+    else:
+        return None
+    token, _, named = rest.partition("/")
+    known, signature = _known.get(named), links.signature_alone(environment["QUERY_STRING"])
+    if known is None or not signature or not tokens.is_well_formed(token):
+        return None
+    if not is_remembered(host) or _has_body(environment):
+        return None
+    return Address(token, known, signature, route)
+
+
+def _has_body(environment: Mapping[str, Any]) -> bool:
+    has_length = environment.get("CONTENT_LENGTH", "0") not in ("", "0")
+    return has_length or "HTTP_TRANSFER_ENCODING" in environment
