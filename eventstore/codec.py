@@ -4,7 +4,7 @@ Stored names never change (a test pins them). An event of an old schema is upcas
 rewritten.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -40,6 +40,7 @@ EVENTS: dict[str, tuple[type[Event], int]] = {
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
 _NAMES: dict[type[Event], str] = {cls: name for name, (cls, _) in EVENTS.items()}
+_ENCODER = msgspec.json.Encoder()
 _DECODERS = {cls: msgspec.json.Decoder(cls).decode for cls in _NAMES}
 
 
@@ -73,6 +74,11 @@ def name_of(event: Event) -> tuple[str, int]:
 def encode(event: Event) -> bytes:
     """Encode an event as its stored data."""
     return msgspec.json.encode(event)
+
+
+def encode_lines(values: Sequence[msgspec.Struct]) -> str:
+    """Encode events, or their metadata, as lines of JSON, which contain no line break themselves."""
+    return _ENCODER.encode_lines(values).decode().removesuffix("\n")
 
 
 def _upcast(type_: str, schema: int, current: int, data: str | bytes) -> Document:

@@ -154,7 +154,7 @@ class RememberedCommand(NamedTuple):
     answer: bytes
 
 
-class KeptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class KeptEntry(msgspec.Struct, frozen=True, gc=False):
     """The newest snapshot entry of a topic and key. ``digest``: the digest of the key. ``name``: the key
     itself, or empty where the key is its own digest. ``state``: JSON, or None where the entry was removed.
     ``is_new``: whether there was no such entry before.
@@ -175,14 +175,6 @@ class StreamErased(Exception):
 
 class CommandAlreadyRecorded(Exception):
     """A concurrent writer has recorded a command with this id."""
-
-
-class _Line(msgspec.Struct, omit_defaults=True):
-    t: str
-    s: int
-    d: Event
-    i: str
-    m: Origin | None = None
 
 
 def append(
@@ -495,28 +487,10 @@ def _append_many(
     origins: Sequence[Origin] = (),
     meanwhile: Callable[[], None] | None = None,
 ) -> int | None:
-    ids = _event_ids(len(events))
-    lines = [_Line(*codec.name_of(event), event, id_) for event, id_ in zip(events, ids, strict=True)]
-    for line, own in zip(lines, origins, strict=False):
-        line.m = own
-    kept = [one for one in changed if one.state is not None and not one.is_new]
-    # sorted in the order of the index: thousands then take two thirds of the time
-    new = (one for one in changed if one.state is not None and one.is_new)
-    added = sorted(new, key=attrgetter("topic", "digest"))
-    gone = [(one.topic, one.digest) for one in changed if one.state is None]
-    parameters: dict[str, Any] = {
-        "stream": stream,
-        "expected": expected,
-        "metadata": msgspec.json.encode(origin).decode(),
-        "events": msgspec.json.encode(lines).decode(),
-        "added": msgspec.json.encode(added).decode(),
-        "kept": msgspec.json.encode(kept).decode(),
-        "gone": msgspec.json.encode(gone).decode(),
-        "version": expected + len(events),
-        "id": command_id and command_id.key,
-        "fingerprint": command_id and command_id.fingerprint,
-        "answer": answer,
-    }
+    parameters = lines_to_append(stream, expected, events, origin, changed, origins)
+    parameters |= {"id": None, "fingerprint": None, "answer": answer}
+    if command_id is not None:
+        parameters |= {"id": command_id.key, "fingerprint": command_id.fingerprint}
     try:
         if meanwhile is None or not raw_connection().autocommit:
             position: int | None = fetch_value(SQL["append_many"], parameters)
@@ -533,6 +507,47 @@ def _append_many(
             raise CommandAlreadyRecorded from error
         raise
     return position
+
+
+def lines_to_append(
+    stream: int,
+    expected: int,
+    events: Sequence[Event],
+    origin: Origin,
+    changed: Sequence[KeptEntry] = (),
+    origins: Sequence[Origin] = (),
+) -> dict[str, Any]:
+    """Return the parameters of ``append_many.sql`` apart from those of a command."""
+    names = [codec.name_of(event) for event in events]
+    # sorted in the order of the index: thousands then take two thirds of the time
+    new = (one for one in changed if one.state is not None and one.is_new)
+    added = sorted(new, key=attrgetter("topic", "digest"))
+    return {
+        "stream": stream,
+        "expected": expected,
+        "version": expected + len(events),
+        "metadata": msgspec.json.encode(origin).decode(),
+        "ids": " ".join(_event_ids(len(events))),
+        "types": " ".join(name for name, _ in names),
+        "schemas": " ".join(str(schema) for _, schema in names),
+        "data": codec.encode_lines(events),
+        "origins": codec.encode_lines(origins),
+        **_lines_of("added", added),
+        **_lines_of("kept", [one for one in changed if one.state is not None and not one.is_new]),
+        **_lines_of("gone", [one for one in changed if one.state is None]),
+    }
+
+
+def _lines_of(name: str, entries: Sequence[KeptEntry]) -> dict[str, str]:
+    """Return the columns of entries as parameters. Names, which may contain any text, are left out where none
+    has one."""
+    names = [one.name for one in entries]
+    return {
+        f"{name}_topics": " ".join(one.topic for one in entries),
+        f"{name}_keys": " ".join(one.digest for one in entries),
+        f"{name}_names": msgspec.json.encode(names if any(names) else []).decode(),
+        f"{name}_states": "\n".join(one.state for one in entries if one.state is not None),
+    }
 
 
 def _event_ids(count: int) -> list[str]:

@@ -1,17 +1,16 @@
 """Events to write, and slow writers: transactions that a test commits when it wants to."""
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 from django.db import connections
 
-from eventstore import codec, database, log
+from eventstore import database, log
 from eventstore.domain.identifiers import item_of
 from eventstore.domain.plays import PlayRecorded
 
@@ -49,15 +48,7 @@ def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
 
 
 # the parameters of an appending statement beyond the events
-NOTHING_ELSE: dict[str, Any] = {
-    "added": "[]",
-    "kept": "[]",
-    "gone": "[]",
-    "id": None,
-    "fingerprint": None,
-    "version": 0,
-    "answer": b"",
-}
+NO_COMMAND: dict[str, Any] = {"id": None, "fingerprint": None, "answer": b""}
 
 
 class SlowWriter:
@@ -68,12 +59,7 @@ class SlowWriter:
         # without a limit, a test that fails before it commits would block the next one for ever
         self.connection.execute("SET idle_in_transaction_session_timeout = '30s'")
         self.connection.execute("BEGIN")
-        lines = [
-            {"i": uuid4().hex, "t": "PlayRecorded", "s": 1, "d": json.loads(codec.encode(event))}
-            for event in events
-        ]
-        parameters = {"stream": stream, "expected": expected, "metadata": "{}", "events": json.dumps(lines)}
-        parameters |= NOTHING_ELSE
+        parameters = log.lines_to_append(stream, expected, events, log.Origin()) | NO_COMMAND
         row = self.connection.execute(database.SQL["append_many"], parameters).fetchone()
         assert row is not None
         self.position: int = row[0]

@@ -7,7 +7,6 @@ import threading
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -20,7 +19,7 @@ from balados import embedded
 from eventstore import administration, database, log
 from tests.api.devices import Device, play
 from tests.apps import App
-from tests.eventstore.writers import NOTHING_ELSE, plays
+from tests.eventstore.writers import NO_COMMAND, plays
 from tests.factories import UserFactory
 from tests.operations.living import here, life
 from tests.operations.operating import Operator
@@ -123,9 +122,7 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Operator) -> None:
     psql(operator, "partition_events.sql", bound=100)
-    line = {"i": uuid4().hex, "t": "A", "s": 1, "d": {}}
-    event = {"stream": 1, "expected": 0, "metadata": "{}", "events": json.dumps([line])}
-    event |= NOTHING_ELSE
+    event = log.lines_to_append(1, 0, plays(1), log.Origin()) | NO_COMMAND
     with (
         operator.connect("events") as slow,
         operator.connect("events") as rival,
