@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from django.db.utils import OperationalError
-from psycopg.errors import InvalidColumnReference, UniqueViolation
+from psycopg.errors import UniqueViolation
 from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
@@ -197,7 +197,7 @@ def append(
     Raises ``CommandAlreadyRecorded`` when the command id is taken.
     """
     is_small = command_id is None and len(events) == 1 and len(changed) < 2 and not origins
-    alone = is_small and not _partitioned and raw_connection().autocommit
+    alone = is_small and raw_connection().autocommit
     position = (
         _append_one(stream, expected, events[0], origin, changed)
         if alone
@@ -439,16 +439,20 @@ _AS_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 _streams: dict[UUID, int] = {}
 _epoch: str | None = None
 _hinted = 0.0
-_partitioned = False
 _ANY_AFTER = Prepared("any_after", "SELECT 1 FROM events.events WHERE position > %(after)s::bigint LIMIT 1")
 _APPEND = Prepared("append", SQL["append"])
-_APPEND_AND_KEEP = Prepared("append_and_keep", SQL["append_and_keep"].format(append=SQL["append"]))
+_KEEP = "ON CONFLICT (stream, topic, key) DO UPDATE SET state = excluded.state"
+_APPEND_AND_ADD = Prepared(
+    "append_and_add", SQL["append_and_keep"].format(append=SQL["append"], on_conflict="")
+)
+_APPEND_AND_KEEP = Prepared(
+    "append_and_keep", SQL["append_and_keep"].format(append=SQL["append"], on_conflict=_KEEP)
+)
 
 
 def _append_one(
     stream: int, expected: int, event: Event, origin: Origin, changed: Sequence[KeptEntry]
 ) -> int | None:
-    global _partitioned
     name, schema = codec.name_of(event)
     values = {
         "stream": b"%d" % stream,
@@ -463,16 +467,16 @@ def _append_one(
     for one in changed:
         if one.state is None:
             return _append_many(stream, expected, [event], origin, None, b"", changed)
-        statement = _APPEND_AND_KEEP
+        statement = _APPEND_AND_ADD if one.is_new else _APPEND_AND_KEEP
         values |= {"topic": one.topic.encode(), "key": one.digest.encode()}
         values |= {"name": one.name.encode(), "state": one.state.encode()}
     try:
         with discard_when_broken():
             position = statement.first_value(raw_connection(), values)
-    except InvalidColumnReference:
-        # the log was partitioned while this process ran: no single index is unique over (stream, version)
-        _partitioned = True
-        return _append_many(stream, expected, [event], origin, None, b"", changed)
+    except UniqueViolation as error:
+        if _is_race(error):
+            return None
+        raise
     return None if position is None else int(position)
 
 
@@ -500,13 +504,17 @@ def _append_many(
                 meanwhile()
             position = next(cursor, (None,))[0]
     except UniqueViolation as error:
-        taken = error.diag.constraint_name or ""
-        if taken.startswith((VERSION_TAKEN, ENTRY_TAKEN)):
+        if _is_race(error):
             return None
-        if taken == "commands_pkey":
+        if error.diag.constraint_name == "commands_pkey":
             raise CommandAlreadyRecorded from error
         raise
     return position
+
+
+def _is_race(error: UniqueViolation) -> bool:
+    """Whether a concurrent writer was first."""
+    return (error.diag.constraint_name or "").startswith((VERSION_TAKEN, ENTRY_TAKEN))
 
 
 def lines_to_append(
