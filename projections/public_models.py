@@ -75,7 +75,12 @@ class Activity(models.Model):
             # finds the acts of a listener on a feed, and, when it is blocked, of everybody
             models.Index(fields=["feed_key", "user_id"], name="activity_of_feed"),
             models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
-            models.Index(fields=["public_id"], name="activity_by_public_row"),
+            # most acts are private
+            models.Index(
+                fields=["public_id"],
+                name="activity_by_public_row",
+                condition=models.Q(public_id__isnull=False),
+            ),
             # finds what is too old
             models.Index(fields=["happened_at"], name="activity_by_time"),
             models.Index(

@@ -298,7 +298,11 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["feed_key", "user_id"], name="activity_of_feed"),
                     models.Index(fields=["user_id", "item_key"], name="activity_by_item"),
-                    models.Index(fields=["public_id"], name="activity_by_public_row"),
+                    models.Index(
+                        condition=models.Q(("public_id__isnull", False)),
+                        fields=["public_id"],
+                        name="activity_by_public_row",
+                    ),
                     models.Index(fields=["happened_at"], name="activity_by_time"),
                     models.Index(
                         condition=models.Q(("withdrawn_at__isnull", False)),
