@@ -6,7 +6,8 @@ from functools import lru_cache
 from uuid import UUID
 
 import msgspec
-from django.db import DatabaseError, OperationalError, connections, transaction
+import psycopg
+from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Count, OuterRef, Subquery
 
 from accounts import keys, tokens
@@ -33,9 +34,14 @@ FIND_GRANT = Prepared(
 )
 
 # The commit does not wait for the disk: that took a third of the time of a listener's first play in an hour.
-NOTE_USE = """
-WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-UPDATE "system"."app_tokens" SET last_used_at = %s FROM unhurried WHERE id = %s AND user_id = %s"""
+NOTE_USE = Prepared(
+    "note_use",
+    """
+    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+    UPDATE "system"."app_tokens" g SET last_used_at = %(hour)s::timestamptz FROM unhurried
+    WHERE id = %(grant)s::bigint AND user_id = %(user)s::uuid RETURNING id
+    """,
+)
 
 # what the user has approved, as stated by the app
 APPROVED = ("name", "url", "image", "public_key", "fingerprint", "scopes")
@@ -120,9 +126,10 @@ def _find_grant(claims: RequestClaims) -> tuple[str, frozenset[str], bytes | Non
 # once an hour per process: a write on every request would cost more than the request
 @lru_cache(maxsize=4_096)
 def _note_use(grant_id: int, user_id: UUID, hour: datetime) -> None:
+    values = {"hour": hour.isoformat(), "grant": str(grant_id), "user": str(user_id)}
     # a store that accepts no writes now (maintenance) is no reason to refuse a read
-    with suppress(DatabaseError), connections["system"].cursor() as cursor:
-        cursor.execute(NOTE_USE, [hour, grant_id, user_id])
+    with suppress(psycopg.Error, DatabaseError), discard_when_broken("system"):
+        NOTE_USE.rows(raw_connection("system"), {name: text.encode() for name, text in values.items()})
 
 
 def consume_jti(caller: Caller) -> None:

@@ -4,7 +4,7 @@
 ``psycopg.OperationalError`` (or Django's) when the store is unavailable.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -26,14 +26,20 @@ SELECT topic, coalesce(nullif(name, ''), replace(key::text, '-', '')), state
   FROM events.snapshots WHERE stream = %s AND topic = %s ORDER BY key"""
 READ_STATES = "SELECT state FROM events.snapshots WHERE stream = %s AND topic = %s ORDER BY key"
 
-READ_MANY = SQL["read_state"].format(among=OF_KEPT_TOPICS)
-_READ_STATE = Prepared("read_state", SQL["read_state"].format(among="true"))
+BY_ID = "%(stream)s::bigint"
+BY_NAME = """(
+    SELECT id FROM events.streams WHERE name = ANY(string_to_array(%(names)s::text, ' '))
+    ORDER BY tombstone NULLS LAST LIMIT 1)"""
+READ_MANY = SQL["read_state"].format(stream=BY_ID, among=OF_KEPT_TOPICS)
+_READ_STATE = Prepared("read_state", SQL["read_state"].format(stream=BY_ID, among="true"))
+_FIND_STATE = Prepared("find_state", SQL["read_state"].format(stream=BY_NAME, among="true"))
 
 
 class KeptState(NamedTuple):
     """The stored state of a stream at ``version``; its last event is at ``position``. ``entries``: topic, key
     and JSON of each. ``schema``: the version of the entries' shape."""
 
+    stream: int
     schema: int
     is_erased: bool
     version: int
@@ -51,10 +57,15 @@ def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> Ke
         values = {"stream": stream, "topics": topics, "keys": digests}
         asked = " ".join({topic for topic, _ in keys})
         return _kept_state(execute(READ_MANY, values | {"asked": asked}).fetchall())
-    texts = {"stream": b"%d" % stream, "topics": topics.encode(), "keys": digests.encode()}
-    with discard_when_broken():
-        rows = _READ_STATE.rows(raw_connection(), texts)
-    return _kept_state([[None if cell is None else cell.decode() for cell in row] for row in rows])
+    return _kept_state(_rows(_READ_STATE, {"stream": str(stream), "topics": topics, "keys": digests}))
+
+
+def find_state(names: Sequence[str], keys: Sequence[tuple[str, str]]) -> KeptState | None:
+    """Like ``read_state``, for the stream with one of these names; None where there is none. At most ``FEW``
+    keys."""
+    topics, digests = (" ".join(one) for one in zip(*keys, strict=True)) if keys else ("", "")
+    rows = _rows(_FIND_STATE, {"names": " ".join(names), "topics": topics, "keys": digests})
+    return _kept_state(rows) if rows else None
 
 
 def read_topic(stream: int, topic: str) -> list[tuple[str, str, str]]:
@@ -100,7 +111,13 @@ def replace(stream: int, entries: Iterable[KeptEntry], schema: int) -> None:
             copy.write_row((stream, one.topic, one.digest, one.name, one.state))
 
 
+def _rows(statement: Prepared, texts: Mapping[str, str]) -> list[list[str | None]]:
+    with discard_when_broken():
+        rows = statement.rows(raw_connection(), {name: text.encode() for name, text in texts.items()})
+    return [[None if cell is None else cell.decode() for cell in row] for row in rows]
+
+
 def _kept_state(rows: Sequence[Sequence[Any]]) -> KeptState:
-    schema, erased, version, position, *_ = rows[0]
+    stream, schema, erased, version, position, *_ = rows[0]
     entries = [(topic, key, state) for *_, topic, key, state in rows if topic is not None]
-    return KeptState(int(schema), erased in (True, "t"), int(version), int(position), entries)
+    return KeptState(int(stream), int(schema), erased in (True, "t"), int(version), int(position), entries)

@@ -349,10 +349,10 @@ def notify(*, is_awaited: bool = False) -> None:
 def stream_of(user_id: UUID) -> int:
     """Return the stream of a user or of the instance, and open one when there is none. Raises
     ``StreamErased``."""
-    stream = _streams.get(user_id)
+    stream = cached_stream(user_id)
     if stream is not None:
         return stream
-    names = [stream_name(user_id), tombstone_name(user_id)]
+    names = names_of(user_id)
     row = execute(FIND_STREAM, (names,)).fetchone()
     if row is None:
         execute(OPEN_STREAM, (names[0], STATE_SCHEMA, names[1]))
@@ -360,19 +360,33 @@ def stream_of(user_id: UUID) -> int:
     assert row is not None
     if row[1] is not None:
         raise StreamErased(names[1])
+    cache_stream(user_id, row[0])
+    return int(row[0])
+
+
+def cached_stream(user_id: UUID) -> int | None:
+    """Return the stream of a user where this process knows it."""
+    return _streams.get(user_id)
+
+
+def cache_stream(user_id: UUID, stream: int) -> None:
     if len(_streams) >= MOST_STREAMS:
         _streams.clear()
-    _streams[user_id] = row[0]
-    return int(row[0])
+    _streams[user_id] = stream
 
 
 def known_stream(user_id: UUID) -> int | None:
     """Return the stream of a user, or None. It opens no stream, so it may be called where nothing is to be
     written."""
-    if (stream := _streams.get(user_id)) is not None:
+    if (stream := cached_stream(user_id)) is not None:
         return stream
     found: int | None = fetch_value(FIND_STREAM, ([stream_name(user_id)],))
     return found
+
+
+def names_of(user_id: UUID) -> list[str]:
+    """Return the names that a user's stream may have: its own, and the one after an erasure."""
+    return [stream_name(user_id), tombstone_name(user_id)]
 
 
 def stream_name(user_id: UUID) -> str:

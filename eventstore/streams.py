@@ -22,6 +22,7 @@ from eventstore.domain.partial import PartialEntries
 from eventstore.domain.tally import tally
 from eventstore.domain.topics import STATE_SCHEMA, TOPICS, WITHOUT_GUID, Keys, User
 from eventstore.domain.user import evolve
+from eventstore.entries import KeptState
 from eventstore.log import LAST_VERSION, KeptEntry, RecordedEvent, StreamErased
 from eventstore.reading import senders
 
@@ -126,9 +127,16 @@ class Stream:
 
     def __init__(self, user_id: UUID) -> None:
         self.user_id = user_id
-        self.id = log.stream_of(user_id)
+        self._id = log.cached_stream(user_id)
         self._entries: dict[str, Entries] = {}
         self._forget(0, 0)
+
+    @property
+    def id(self) -> int:
+        """The stream's id; one is opened where there is none. Raises ``StreamErased``."""
+        if self._id is None:
+            self._id = log.stream_of(self.user_id)
+        return self._id
 
     @property
     def size(self) -> int:
@@ -223,13 +231,24 @@ class Stream:
         digests = None
         if keys is not None:
             digests = [(topic, _DIGESTS[topic](key)) for topic, named in keys.items() for key in named]
-        found = entries.read_state(self.id, digests)
+        found = self._find(digests) or entries.read_state(self.id, digests)
         if found.is_erased:
-            raise StreamErased(str(self.id))
+            raise StreamErased(str(found.stream))
+        self._id = found.stream
         if found.schema != STATE_SCHEMA:
             rebuild(self.user_id)
             found = entries.read_state(self.id, digests)
         return found.version, found.position, found.entries
+
+    def _find(self, digests: Sequence[tuple[str, str]] | None) -> KeptState | None:
+        """Read the state of a stream whose id this process does not know, in the same round trip; None where
+        it is known, there is no stream yet, or much is to be read."""
+        if self._id is not None or digests is None or len(digests) > entries.FEW:
+            return None
+        found = entries.find_state(log.names_of(self.user_id), digests)
+        if found is not None and not found.is_erased:
+            log.cache_stream(self.user_id, found.stream)
+        return found
 
     def _take(self, rows: Iterable[tuple[str, str, str]], asked: Keys) -> None:
         for topic, named in asked.items():

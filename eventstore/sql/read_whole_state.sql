@@ -1,5 +1,5 @@
 -- The version of a stream and all of its entries, in one snapshot of the database.
-SELECT s.state_schema, s.tombstone IS NOT NULL, coalesce(e.version, 0), coalesce(e.position, 0),
+SELECT s.id, s.state_schema, s.tombstone IS NOT NULL, coalesce(e.version, 0), coalesce(e.position, 0),
        n.topic, coalesce(nullif(n.name, ''), replace(n.key::text, '-', '')), n.state
 FROM events.streams s
 LEFT JOIN LATERAL (

@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 ASKED = (
     (log, ("stream_of", "read_stream", "remembered_command", "append", "remember_command", "notify")),
-    (entries, ("read_state", "read_topic", "search")),
+    (entries, ("find_state", "read_state", "read_topic", "search")),
 )
 Asked = list[tuple[Any, ...]]
 WALK = UUID(int=7)
@@ -88,13 +88,26 @@ def kept(user_id: UUID = ALICE) -> User:
 
 def test_a_command_reads_what_it_names_and_the_next_of_the_same_episode_nothing(asked: Asked) -> None:
     dispatch(subscribe())
-    assert names(asked) == ["stream_of", "read_state", "append", "notify"]
+    # the first command opens the stream
+    assert names(asked) == ["find_state", "stream_of", "read_state", "append", "notify"]
     asked.clear()
     dispatch(play(1))
     assert names(asked) == ["read_state", "append", "notify"]
     asked.clear()
     dispatch(play(2))
     assert names(asked) == ["append", "notify"]
+
+
+def test_the_first_command_in_a_process_finds_the_stream_with_the_state(asked: Asked) -> None:
+    dispatch(play(1))
+    log.clear_caches()
+    dispatcher.forget()
+    asked.clear()
+    with patch.object(Prepared, "rows", autospec=True, side_effect=Prepared.rows) as executed:
+        dispatch(play(2))
+    assert names(asked) == ["find_state", "append", "notify"]
+    assert executed.call_count == 2
+    assert kept() == replayed()
 
 
 def test_a_command_id_costs_one_look(asked: Asked) -> None:
@@ -140,7 +153,7 @@ def test_of_a_long_history_a_command_reads_a_few_entries(asked: Asked) -> None:
     asked.clear()
     with patch.object(Prepared, "rows", autospec=True, side_effect=Prepared.rows) as executed:
         outcome = dispatch(play(1_000, item=item_of("item-7", "")))
-    assert names(asked) == ["stream_of", "read_state", "append", "notify"]
+    assert names(asked) == ["read_state", "append", "notify"]
     # one to read and one to append
     assert executed.call_count == 2
     assert outcome.version == 301 + len([row for row in events_of() if row.type == "CollectionCreated"])
