@@ -32,6 +32,8 @@ ERRORS = {
     "rate_limited": "Its server asks for fewer requests.",
     "http_error": "Its server answered with an error.",
 }
+# codes of servers that did not answer at all
+SILENT = ("unreachable", "timeout", "tls")
 UNKNOWN = "It could not be fetched."
 # the client's codes for answers that pause a host
 CODES = {"paused": "rate_limited"}
@@ -103,10 +105,13 @@ def _pause(facts: Facts, until: datetime) -> str:
 def _failure(facts: Facts, now: datetime) -> FeedState:
     since, error = facts.error_since or now, error_of(facts)
     assert error is not None
+    next_at = _moment(facts.next_at) if facts.next_at else ""
     if facts.ok_at is None or since <= now - LASTING:
-        return FeedState("failing", error.detail)
-    again = f"; tried again at {_moment(facts.next_at)}" if facts.next_at else ""
-    return FeedState("stale", f"Not reachable since {_moment(since)}{again}.")
+        again = f" Tried again at {next_at}." if next_at else ""
+        return FeedState("failing", f"{error.detail}{again}")
+    begun = "Not reachable" if error.code in SILENT else f"{error.detail} Failing"
+    again = f"; tried again at {next_at}" if next_at else ""
+    return FeedState("stale", f"{begun} since {_moment(since)}{again}.")
 
 
 def _days(facts: Facts, now: datetime) -> int:

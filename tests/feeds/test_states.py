@@ -31,8 +31,27 @@ SINCE = {"error": "timeout", "status": None, "stored_state": "failing"}
             "stale",
             "Not reachable since 2026-11-20 10:00 UTC; tried again at 2026-11-20 13:00 UTC.",
         ),
-        ({**SINCE, "error_since": NOW - 48 * HOUR}, "failing", ERRORS["timeout"]),
-        ({**SINCE, "error_since": NOW - HOUR, "ok_at": None}, "failing", ERRORS["timeout"]),
+        (
+            {**SINCE, "error": "not_found", "error_since": NOW - 2 * HOUR},
+            "stale",
+            "There is nothing at this address. Failing since 2026-11-20 10:00 UTC;"
+            " tried again at 2026-11-20 13:00 UTC.",
+        ),
+        (
+            {**SINCE, "error": "http_error", "error_since": NOW - 2 * HOUR, "next_at": None},
+            "stale",
+            "Its server answered with an error. Failing since 2026-11-20 10:00 UTC.",
+        ),
+        (
+            {**SINCE, "error_since": NOW - 48 * HOUR},
+            "failing",
+            f"{ERRORS['timeout']} Tried again at 2026-11-20 13:00 UTC.",
+        ),
+        (
+            {**SINCE, "error_since": NOW - HOUR, "ok_at": None, "next_at": None},
+            "failing",
+            ERRORS["timeout"],
+        ),
         ({"moved_at": NOW - 13 * DAY}, "moved", "Moved to example.org."),
         ({"moved_at": NOW - 14 * DAY}, "ok", "Up to date."),
         ({"stored_state": "gone", "error": "gone"}, "gone", "Its publisher has ended it."),

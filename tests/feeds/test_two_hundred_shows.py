@@ -116,7 +116,7 @@ def test_each_state_is_told_in_plain_words_and_nothing_is_lost(phone: Device, se
         fetch_all(now)
         codes, last = told(phone, sample)
         assert codes == {"stale": 10}
-        assert last["state_text"].startswith("Not reachable since ")
+        assert last["state_text"].startswith(f"{error} Failing since ")
         assert last["error"]["detail"] == error
     assert {row["rss_source_feed"]: row["rss_feed_title"] for row in subscriptions(phone)} == before
 
