@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
-from eventstore.domain.identifiers import url_of_feed
+from eventstore.domain.identifiers import feed_of_url, url_of_feed
 from feeds import browsing
 from feeds.browsing import EpisodeRow
 from feeds.html import safe_html
@@ -63,13 +63,14 @@ def podcast(request: HttpRequest, feed: str) -> HttpResponse:
     """Show what is known about a podcast, and its episodes, selected by ``q``, ``order`` and ``unplayed``.
 
     Visitors see what is public; for anything else they are redirected to log in, whether it exists or not.
+    Where the feed has moved, everybody is redirected to it but those who follow it at the former address.
     """
     if request.user.is_authenticated:
         return _for_listener(request, feed)
     known = public_feeds([feed]).get(feed)
     if known is None or not sight.is_open(feed):
         return _for_listener(request, feed)
-    return _page(request, None, feed, known)
+    return _moved(feed, known) or _page(request, None, feed, known)
 
 
 @require_safe
@@ -103,11 +104,19 @@ def _for_listener(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Show the page to a listener, also for a feed that was never fetched if he follows it."""
     with caught_up(request, "subscriptions", "plays", "privacy"):
         seen = sight.look(user.pk, feed)
+        if not seen.is_followed and (elsewhere := _moved(feed, seen.known)):
+            return elsewhere
         # a blocked feed is visible to its followers only
         blocked = None if seen.is_followed else ()
         glance = levels.of_feeds(user.pk, [feed], blocked)[feed]
         more = {"is_followed": seen.is_followed, "privacy": glance}
         return _page(request, user.pk, feed, seen.known, **more)
+
+
+def _moved(feed: str, known: FeedShown | None) -> HttpResponse | None:
+    """Return a redirect to the page of a feed at its present address; None where that is this page."""
+    present = feed_of_url(known.url) if known and known.moved_to else feed
+    return None if present == feed else redirect("podcast", present)
 
 
 def _page(
@@ -150,6 +159,7 @@ def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
         "links": _links(details, known),
         "people": _people(details.extra),
         "trouble": troubles.of(known.facts, timezone.now()),
+        "read_at": known.facts.ok_at,
         "moved_to": known.moved_to,
         "share": _share(feed, known),
         "note": _enriched(known).get("note", ""),

@@ -34,8 +34,7 @@ SINCE = {"error": "timeout", "status": None, "stored_state": "failing"}
         (
             {**SINCE, "error": "not_found", "error_since": NOW - 2 * HOUR},
             "stale",
-            "There is nothing at this address. Failing since 2026-11-20 10:00 UTC;"
-            " tried again at 2026-11-20 13:00 UTC.",
+            f"{ERRORS['not_found']} Failing since 2026-11-20 10:00 UTC; tried again at 2026-11-20 13:00 UTC.",
         ),
         (
             {**SINCE, "error": "http_error", "error_since": NOW - 2 * HOUR, "next_at": None},

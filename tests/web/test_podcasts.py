@@ -8,7 +8,7 @@ from accounts.models import User
 from eventstore import marks
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.privacy import ChangePrivacy
-from feeds.models import EnrichedPodcast, Feed
+from feeds.models import EnrichedPodcast, Feed, FeedAlias
 from tests.factories import UserFactory
 from tests.feeds.rows import alias_key, name_of
 from tests.projecting import bring_up_to_date
@@ -134,6 +134,22 @@ def test_it_is_followed_from_its_page_under_its_own_name(alice: User) -> None:
     bring_up_to_date()
     assert name_of(feed)
     assert "You follow it" in text_of(Visitor(alice).get(page_of(feed)))
+
+
+def test_the_former_address_of_a_moved_feed_leads_to_it(alice: User, bob: User) -> None:
+    feed = show(1, 1)
+    former = page_of(feed)
+    follow(alice, feed)
+    feed.url = "https://new.example/feed.xml"
+    feed.save()
+    FeedAlias.objects.create(feed_key=alias_key(feed.url), url=feed.url, feed=feed)
+    for who in (Visitor(bob), Visitor()):
+        assert who.get(former)["Location"] == page_of(feed)
+        assert "Episode 1-0" in text_of(who.get(page_of(feed)))
+    # her subscription has not moved yet, or is not to move
+    page = text_of(Visitor(alice).get(former))
+    assert "You follow it" in page
+    assert "you follow it under the old one" in page
 
 
 def test_visitors_see_what_everybody_may_and_log_in_for_the_rest(alice: User) -> None:
