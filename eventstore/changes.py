@@ -1,6 +1,7 @@
 """The changes in a listener's stream since a version, in the order of arrival, regardless of clocks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -76,7 +77,8 @@ def checkpoint(user_id: UUID) -> tuple[int, UserCheckpoint] | None:
     row = log.read_checkpoint(log.stream_of(user_id))
     if row is None:
         return None
-    event = _decoded(row.type, row.schema, row.data)
+    with _readable():
+        event = codec.decode(row.type, row.schema, row.data)
     assert isinstance(event, UserCheckpoint)
     return row.version, event
 
@@ -85,10 +87,11 @@ def since(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], li
     """Return at most ``limit`` events of these types after a version. Raises ``StreamUnreadable``."""
     names = [one.__name__ for one in types]
     rows = execute(CHANGES, (log.stream_of(user_id), after, upto, names, limit)).fetchall()
-    return [
-        Change(version, _decoded(type_, schema, data), device)
-        for version, type_, schema, data, device in rows
-    ]
+    with _readable():
+        return [
+            Change(version, codec.decode(type_, schema, data), device)
+            for version, type_, schema, data, device in rows
+        ]
 
 
 def has_others(user_id: UUID, after: int, upto: int, types: Sequence[type[Event]], app: str) -> bool:
@@ -116,8 +119,9 @@ def items_of(
     return execute(ITEMS_OF, values).fetchall()
 
 
-def _decoded(type_: str, schema: int, data: str) -> Event:
+@contextmanager
+def _readable() -> Iterator[None]:
     try:
-        return codec.decode(type_, schema, data)
+        yield
     except codec.CodecError as error:
         raise StreamUnreadable(str(error)) from error

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from api.gpodder.addresses import Spellings
-from api.gpodder.objects import naive
+from api.gpodder.objects import without_offset
 from eventstore.changes import Change
 from eventstore.dispatcher import state_of
 from eventstore.domain.checkpoint import UserCheckpoint
@@ -33,7 +33,7 @@ class Action(msgspec.Struct, omit_defaults=True, gc=False):
     podcast: str
     episode: str
     action: str
-    timestamp: str
+    timestamp: datetime
     guid: str | None = None
     device: str | None = None
     started: Any = None
@@ -55,16 +55,13 @@ class Writer:
     ) -> None:
         self._spellings = spellings
         self._url = lru_cache(maxsize=10_000)(spellings.url)
-        # most episodes occur again and again
-        self._parts = lru_cache(maxsize=20_000)(parts_of_item)
         self._in_words, self.device, self._feeds = in_words, device, feeds
 
     def of_changes(self, changes: Sequence[Change]) -> Iterator[Action]:
         """Yield the actions; where a live player moved the position several times in a row, only the last."""
         is_all = self._feeds is None and not self.device
         wanted = changes if is_all else [change for change in changes if self._is_asked_for(change)]
-        plays = [change.event for change in wanted if not isinstance(change.event, EpisodeActionRecorded)]
-        lengths = _lengths(plays)
+        lengths = _lengths([change.event for change in wanted])
         self._spellings.look_up({change.event.rss_source_feed for change in wanted})  # type: ignore[attr-defined]
         if len(wanted) <= MOST_COMPARED:
             others = [change for change in wanted if _device_of(change) != self._spellings.device]
@@ -104,7 +101,7 @@ class Writer:
             if isinstance(change.event, EpisodeActionRecorded) or not self._is_asked_for(change):
                 continue
             key = episode_key(change.event.rss_source_feed, change.event.rss_source_item)  # type: ignore[attr-defined]
-            if key not in last or naive(_at(change.event)) >= naive(_at(last[key])):
+            if key not in last or without_offset(_at(change.event)) >= without_offset(_at(last[key])):
                 last[key] = change.event
         if self.device or not last:
             return iter(())
@@ -124,15 +121,18 @@ class Writer:
 
     def _of_event(self, event: Any, device: str | None, lengths: dict[tuple[str, str], int]) -> Action:
         feed = event.rss_source_feed
-        guid, url = self._parts(event.rss_source_item)
+        guid, url = parts_of_item(event.rss_source_item)
         if own := self._spellings.files:
             url = own.get((feed, guid), url)
         if type(event) is EpisodeActionRecorded:
-            at = naive(event.acted_at)
+            at = without_offset(event.acted_at)
             return Action(self._url(feed), url or guid, event.action, at, guid or None, device)
-        numbers = _numbers(event, lengths.get((feed, event.rss_source_item)) if lengths else None)
+        if type(event) is PlayRecorded and event.total:
+            numbers = event.started or 0, event.position, event.total
+        else:
+            numbers = _numbers(event, lengths.get((feed, event.rss_source_item)))
         started, position, total = map(_in_words, numbers) if self._in_words else numbers
-        at = naive(_at(event))
+        at = without_offset(_at(event))
         return Action(
             self._url(feed), url or guid, "play", at, guid or None, device, started, position, total
         )
@@ -199,7 +199,7 @@ def _at(event: Any) -> datetime:
 
 def _is_current(known: PlayStatus, event: Any) -> bool:
     at = _at(event)
-    is_same_time = known.updated_at == at or naive(known.updated_at) == naive(at)
+    is_same_time = known.updated_at == at or without_offset(known.updated_at) == without_offset(at)
     return is_same_time and known.position == event.position
 
 
@@ -235,11 +235,12 @@ def _numbers(event: Any, length: int | None) -> tuple[int, int, int]:
 
 
 def _lengths(events: Sequence[Any]) -> dict[tuple[str, str], int]:
-    """Return how long episodes are according to their feeds, for those whose length no app has reported."""
+    """Return how long played episodes are according to their feeds, for those whose length no app has
+    reported."""
     wanted = {
         (event.rss_source_feed, event.rss_source_item)
         for event in events
-        if not getattr(event, "total", None)
+        if not getattr(event, "total", None) and type(event) is not EpisodeActionRecorded
     }
     known = files(wanted) if wanted else {}
     return {name: file.duration for name, file in known.items() if file.duration}
