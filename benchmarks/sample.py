@@ -35,7 +35,7 @@ def play(user_id: UUID, number: int, event: type[PlayRecorded] = PlayRecorded) -
 
 def entry(play: PlayRecorded) -> KeptEntry:
     """Return the entry that is kept of a play beside the log."""
-    status = REGISTER.said_by(play)
+    status = REGISTER.state_from(play)
     return streams.kept("plays", episode_key(status.feed, status.item), status)
 
 

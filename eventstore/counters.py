@@ -55,11 +55,11 @@ def gauge(name: str, value: float) -> None:
 def publish() -> bool:
     """Send what was added since the last time. Return False when Redis is unavailable; the counts are then
     kept."""
-    global _counts, _said
+    global _counts, _published
     with _lock:
         taken, _counts = _counts, {}
         present, now = dict(_gauges), time.monotonic()
-    if not taken and (not present or (present == _said[0] and now - _said[1] < GAUGES_EVERY)):
+    if not taken and (not present or (present == _published[0] and now - _published[1] < GAUGES_EVERY)):
         return True
     try:
         with _client() as client:
@@ -72,7 +72,7 @@ def publish() -> bool:
     except (redis.RedisError, OSError):
         add(*taken.items())
         return False
-    _said = (present, now)
+    _published = (present, now)
     return True
 
 
@@ -104,10 +104,10 @@ def publish_in_background() -> None:
 
 def _begin() -> None:
     """Reset the counters: for a process that has counted nothing yet, which a fork is too."""
-    global _lock, _counts, _gauges, _said, _process, _thread
+    global _lock, _counts, _gauges, _published, _process, _thread
     _lock = threading.Lock()
     _counts, _gauges, _process = {}, {}, uuid4().hex
-    _said = ({}, float("-inf"))
+    _published = ({}, float("-inf"))
     _thread = None
 
 
@@ -115,7 +115,7 @@ _lock: threading.Lock
 _counts: dict[Key, float]
 _gauges: dict[str, float]
 # the gauges that were sent last, and when, by the monotonic clock
-_said: tuple[dict[str, float], float]
+_published: tuple[dict[str, float], float]
 _process: str
 _thread: threading.Thread | None
 _begin()

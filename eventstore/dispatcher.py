@@ -182,8 +182,8 @@ def _decide(stream: Stream, command: Command, named: Keys | None) -> list[Event]
         rows = read_from_checkpoint(stream.id, stream.version)
         events = decode(rows)
         user = folded(stream.user_id, events)
-        heard = tally(zip(events, senders(rows), strict=True), command.before)
-        command = replace(command, listening=heard)
+        listening = tally(zip(events, senders(rows), strict=True), command.before)
+        command = replace(command, listening=listening)
     try:
         events = decide(user, command, named)
     except DomainError as refused:

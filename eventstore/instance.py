@@ -31,7 +31,7 @@ class WrongStore(psycopg.OperationalError):
 
 _ids: dict[str, UUID | None] = {}
 _checked: WeakSet[Connection] = WeakSet()
-_told: set[str] = set()
+_reported: set[str] = set()
 
 
 def check(connection: Connection, alias: str) -> None:
@@ -53,8 +53,8 @@ def check(connection: Connection, alias: str) -> None:
             + ("of another instance" if found else "empty, and others are not")
             + ": look at DATABASE_URL, PROJECTIONS_URL and EVENT_STORE_URL."
         )
-        if store not in _told:
-            _told.add(store)
+        if store not in _reported:
+            _reported.add(store)
             logger.critical("%s", error)
         raise error
     _ids[store] = found
@@ -79,4 +79,4 @@ def write(connection: Connection, store: str, id_: UUID) -> None:
 def forget() -> None:
     """Let this process open stores of another instance, after a restore has put them in place."""
     _ids.clear()
-    _told.clear()
+    _reported.clear()

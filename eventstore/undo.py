@@ -11,7 +11,7 @@ from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, DomainError
 from eventstore.domain import history, undoing
 from eventstore.domain.messages import Event
 from eventstore.domain.times import MAX_SKEW
-from eventstore.domain.undoing import DETAILS, Plan, Reason, Told
+from eventstore.domain.undoing import DETAILS, PastEvent, Plan, Reason
 from eventstore.log import CommandAlreadyRecorded, Origin, RecordedEvent
 from eventstore.reading import origin_of
 from eventstore.streams import Stream, decode
@@ -62,7 +62,7 @@ class Undo(NamedTuple):
 
     plan: Plan
     rows: Sequence[RecordedEvent]
-    told: Sequence[Told]
+    history: Sequence[PastEvent]
     version: int
     position: int
 
@@ -178,11 +178,11 @@ def _plan(stream: Stream, chosen: Chosen, now: datetime) -> Undo:
     is_whole = not rows or rows[0].version in (FIRST, base)
     _check_kept(chosen, rows, is_whole=is_whole)
     numbers = set(_numbers(rows, chosen, first))
-    told = [Told(event, number in numbers) for number, event in enumerate(decode(rows))]
+    past = [PastEvent(event, number in numbers) for number, event in enumerate(decode(rows))]
     # one statement for all topics
-    stream.fetch(history.keys(one.event for one in told if one.is_chosen))
+    stream.fetch(history.keys(one.event for one in past if one.is_chosen))
     since = None if is_whole else rows[0].recorded_at + MAX_SKEW
-    return Undo(undoing.plan(told, stream.user, since, now), rows, told, stream.version, stream.position)
+    return Undo(undoing.plan(past, stream.user, since, now), rows, past, stream.version, stream.position)
 
 
 def _first(stream: Stream, chosen: Chosen) -> int:

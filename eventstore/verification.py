@@ -83,8 +83,8 @@ def _faults_of(stream: Stream) -> Iterator[LogFault]:
         return
     expected = fold(stream.id, stream.user_id, stream.version)
     for topic in ENTRIES:
-        told, made = getattr(found, topic), getattr(expected, topic)
-        wrong = sum(told.get(key) != made.get(key) for key in told.keys() | made.keys())
+        stored, folded = getattr(found, topic), getattr(expected, topic)
+        wrong = sum(stored.get(key) != folded.get(key) for key in stored.keys() | folded.keys())
         if wrong:
             what = f"{topic}: {wrong:,} kept entries are not what the events make of them (rebuild_state)"
             yield LogFault("entry", stream.id, stream.version, stream.position, what)

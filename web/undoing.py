@@ -191,9 +191,9 @@ def _known(user_id: UUID, found: Undo) -> Known:
     the first event that is undone."""
     changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
     numbers = {number for one in staying for number in (one.number, *one.later[:MOST_SHOWN])}
-    told = [found.told[number].event for number in numbers]
-    told += [each.event for each in found.told if each.is_chosen][:1]
-    names = {change.subject for change in changes} | {names_of(event) for event in told}
+    events = [found.history[number].event for number in numbers]
+    events += [each.event for each in found.history if each.is_chosen][:1]
+    names = {change.subject for change in changes} | {names_of(event) for event in events}
     return Known(subjects_of(user_id, names), _apps(user_id))
 
 
@@ -213,14 +213,14 @@ def _change_line(change: Change, known: Known) -> ChangeLine:
 
 
 def _stays(found: Undo, one: Skipped, known: Known) -> StaysLine:
-    event = found.told[one.number].event
+    event = found.history[one.number].event
     icon, what = deeds.words_of(found.rows[one.number].type, event)
     later = [_later(found, number, known) for number in one.later[:MOST_SHOWN]]
     return StaysLine(icon, what, known.subjects.get(names_of(event)), str(REASONS[one.reason]), later)
 
 
 def _later(found: Undo, number: int, known: Known) -> LaterLine:
-    row, event = found.rows[number], found.told[number].event
+    row, event = found.rows[number], found.history[number].event
     icon, what = deeds.words_of(row.type, event)
     at = events.happened_at(event) or row.recorded_at
     subject = known.subjects.get(names_of(event))
@@ -229,7 +229,7 @@ def _later(found: Undo, number: int, known: Known) -> LaterLine:
 
 def _first(found: Undo) -> int:
     """Return the number of the first event that was to be undone."""
-    return next(number for number, one in enumerate(found.told) if one.is_chosen)
+    return next(number for number, one in enumerate(found.history) if one.is_chosen)
 
 
 def _path_since(found: Undo) -> str:

@@ -268,7 +268,7 @@ def _not_undone(found: Undo, one: Skipped) -> NotUndone:
 
 def _later(found: Undo, number: int) -> LaterEvent:
     row, origin = found.rows[number], origin_of(found.rows[number])
-    happened_at = history.happened_at(found.told[number].event)
+    happened_at = history.happened_at(found.history[number].event)
     return LaterEvent(
         row.event_id,
         row.type,

@@ -116,8 +116,8 @@ def take(user: User, command: TakeCheckpoint) -> UserCheckpoint:
     """Return a checkpoint of the whole state, without what has been gone since before ``command.before``. It
     shares nothing mutable with the state."""
     kept = {topic.name: topic.register.prune(getattr(user, topic.name), command.before) for topic in TOPICS}
-    heard = command.listening
-    return UserCheckpoint(user_id=command.user_id, taken_at=command.now, listening=heard, **kept)
+    listening = command.listening
+    return UserCheckpoint(user_id=command.user_id, taken_at=command.now, listening=listening, **kept)
 
 
 def restore(user: User, of: UserCheckpoint) -> None:

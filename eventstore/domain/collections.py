@@ -176,11 +176,11 @@ class _Collections(OrderedSet[Collection, CollectionFeed]):
         return of.order if of.is_default else super().in_order(of)
 
     def from_entry(self, entry: Any, user_id: UUID) -> Collection:
-        said = super().from_entry(entry, user_id)
-        said.is_default = entry.id == default_id(user_id)
-        if said.is_default:
-            said.deleted_at, said.members = None, {}
-        return said
+        sent = super().from_entry(entry, user_id)
+        sent.is_default = entry.id == default_id(user_id)
+        if sent.is_default:
+            sent.deleted_at, sent.members = None, {}
+        return sent
 
     def to_entry(self, key: str, state: Collection, **more: Any) -> Any:
         if state.is_default:

@@ -98,15 +98,15 @@ def register(entries: Mapping[str, Device], command: RegisterDevice) -> list[Eve
         known, seen = None, Device(first_seen=command.at or command.now)
     else:
         seen = known
-    said = msgspec.structs.replace(
+    registered = msgspec.structs.replace(
         seen,
         caption=seen.caption if command.caption is None else command.caption,
         type=seen.type if command.type is None else command.type,
         app=seen.app if command.app is None else command.app,
     )
-    if command.at is None and said == known and command.now < _again(known):
+    if command.at is None and registered == known and command.now < _again(known):
         return []
-    return REGISTER.write(entries.get(command.device), said, DeviceRegistered, command, command.device)
+    return REGISTER.write(entries.get(command.device), registered, DeviceRegistered, command, command.device)
 
 
 def forget(entries: Mapping[str, Device], command: ForgetDevice) -> list[Event]:

@@ -68,7 +68,7 @@ REGISTER = LastWriter(
     time="acted_at",
     by=("action", "item", "device"),
     shown=("action",),
-    told_apart=("action",),
+    distinguishing=("action",),
     events={EpisodeActionRecorded: {}},
     tie="greater_action_wins_a_tie",
 )
@@ -83,10 +83,10 @@ def decide(entries: Mapping[str, EpisodeAction], command: RecordEpisodeAction) -
         accepted = REGISTER.accept_other(known, command, (command.action,))
     if accepted.at is None:
         return []
-    said = EpisodeAction(command.feed, command.item, command.action, accepted.at, command.device)
-    if accepted.skewed is None and REGISTER.is_repeat(known, said):
+    incoming = EpisodeAction(command.feed, command.item, command.action, accepted.at, command.device)
+    if accepted.skewed is None and REGISTER.is_repeat(known, incoming):
         return []
-    return REGISTER.record(EpisodeActionRecorded, command, key, said, accepted.skewed)
+    return REGISTER.record(EpisodeActionRecorded, command, key, incoming, accepted.skewed)
 
 
 TOPIC = Topic(

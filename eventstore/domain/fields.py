@@ -139,9 +139,9 @@ class Carrier:
         if DEVICE not in state.__struct_fields__:
             # which device sent it is a fact of the event, where the state does not hold it
             beside.add(DEVICE)
-        said = [name for name in event.__struct_fields__ if name not in beside]
+        carried = [name for name in event.__struct_fields__ if name not in beside]
         self.event = event
-        self.names = {inside.get(name, name): name for name in said}
+        self.names = {inside.get(name, name): name for name in carried}
         self.is_skewable = "claimed_at" in event.__struct_fields__
         self.happened_at: Callable[[Any], datetime] = attrgetter(names.get(time, time))
         self.feed, self.item = reader(event, FEED), reader(event, ITEM)

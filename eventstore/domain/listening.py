@@ -208,8 +208,8 @@ def counted_once(spans: Iterable[Span]) -> Iterator[Span]:
 
 
 def _rank(of: Place) -> tuple[float, ...]:
-    told = of.position, of.played, -1 if of.started is None else of.started, of.speed or 0.0
-    return of.settled, of.seconds if of.settled else 0, *told
+    reported = of.position, of.played, -1 if of.started is None else of.started, of.speed or 0.0
+    return of.settled, of.seconds if of.settled else 0, *reported
 
 
 def _count(place: Place, own: Place | None, heard: Place | None, last: Place | None) -> Place:

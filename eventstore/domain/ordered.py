@@ -170,22 +170,20 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         if type(event) is self.off_event:
             known.deleted_at = times.later(known.deleted_at, carrier.happened_at(event))
             return
-        said = replace(known, **self._said(event))
-        if self.turned_on.exceeds(said, known):
-            for name, value in self.turned_on.taken(said).items():
+        carried = replace(known, **self._carried(event))
+        if self.turned_on.exceeds(carried, known):
+            for name, value in self.turned_on.taken(carried).items():
                 setattr(known, name, value)
 
-    def _said(self, event: Event) -> dict[str, Any]:
-        """Return what an event says of the list; an order that is None is left out, since it stays as it
-        was."""
-        said = self.carriers[type(event)].partial(event)
+    def _carried(self, event: Event) -> dict[str, Any]:
+        """Return the fields that an event sets; an order of None is left out, since it stays as it was."""
+        carried = self.carriers[type(event)].partial(event)
         if type(event) is self.events.created:
-            # an order from before the list was deleted, or from an event of equal time, does not belong to
-            # the new list
-            said["order"] = ()
-        elif said.get("order", ()) is None:
-            del said["order"]
-        return said
+            # an order from before a deletion, or from an event of equal time, is not that of the new list
+            carried["order"] = ()
+        elif carried.get("order", ()) is None:
+            del carried["order"]
+        return carried
 
     # deciding
 
@@ -203,17 +201,17 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return known
 
     def create(self, known: L | None, command: Any) -> list[Event]:
-        said = {
+        values = {
             name: (value or None) if field.is_nullable_text else value
             for name, field in self._called_fields()
             for value in (getattr(command, name),)
         }
         if known is not None and self.is_on(known):
-            if all(getattr(known, name) == value for name, value in said.items()):
+            if all(getattr(known, name) == value for name, value in values.items()):
                 return []
             raise DomainError(f"{self.words.noun}_exists", f"You have another {self.words.noun} of this id.")
         blank = self.blank(command.user_id, self.key.read(command))
-        return [self._changed(self.events.created, known, replace(blank, **said), command)]
+        return [self._changed(self.events.created, known, replace(blank, **values), command)]
 
     def update(self, known: L, command: Any) -> list[Event]:
         """Change the fields that the command names and leave the others; an empty text removes the old
@@ -242,11 +240,11 @@ class OrderedSet(OnOff[L], Generic[L, M]):
     def add(self, known: L, command: Any) -> list[Event]:
         key = self.member_named(known, command)
         member = known.members.get(key)
-        said = {name: getattr(command, name) or None for name in self.members.beside_times}
+        values = {name: getattr(command, name) or None for name in self.members.beside_times}
         is_in = command.at is None and member is not None and self.is_member(member)
-        if is_in and all(value in (None, getattr(member, name)) for name, value in said.items()):
+        if is_in and all(value in (None, getattr(member, name)) for name, value in values.items()):
             return []
-        return self._write_member(key, member, self.members.state(**said), self.members.on_event, command)
+        return self._write_member(key, member, self.members.state(**values), self.members.on_event, command)
 
     def remove(self, known: L, command: Any) -> list[Event]:
         key = self.member_named(known, command)
@@ -256,8 +254,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
             raise DomainError(self._not_in, detail)
         if command.at is None and not self.is_member(member):
             return []
-        _, said = self.members.halves(member, None, None)
-        return self._write_member(key, member, said, self.members.off_event, command)
+        _, removed = self.members.halves(member, None, None)
+        return self._write_member(key, member, removed, self.members.off_event, command)
 
     def reorder(self, known: L, command: Any) -> list[Event]:
         asked = dict.fromkeys(self.members_named(known, command))
@@ -280,13 +278,13 @@ class OrderedSet(OnOff[L], Generic[L, M]):
     def _called_fields(self) -> Iterator[tuple[str, Field]]:
         return zip(self.called.names, self.called.fields, strict=True)
 
-    def _changed(self, event: type[Event], known: L | None, said: L, command: Any, **more: Any) -> Event:
+    def _changed(self, event: type[Event], known: L | None, new: L, command: Any, **more: Any) -> Event:
         """Return the event of a change that is made to a list at the server; its time is after everything
         that is known of the list."""
         known_times = (known.updated_at, known.deleted_at) if known else ()
         at = times.after_all(command.now, *known_times)
-        said = replace(said, **{self.off if event is self.off_event else self.on: at}, **more)
-        return self.carriers[event].make(command.user_id, self.key.named(self.key.read(command)), said, None)
+        new = replace(new, **{self.off if event is self.off_event else self.on: at}, **more)
+        return self.carriers[event].make(command.user_id, self.key.named(self.key.read(command)), new, None)
 
     def member_named(self, of: L, command: Any) -> str:
         """Return the key of the member that a command names."""
@@ -299,10 +297,10 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return names
 
     def _write_member(
-        self, key: str, member: M | None, said: M, event: type[Event], command: Any
+        self, key: str, member: M | None, new: M, event: type[Event], command: Any
     ) -> list[Event]:
         within = getattr(command, self.key.column)
-        return self.members.write(member, said, event, command, key, within)
+        return self.members.write(member, new, event, command, key, within)
 
     # syncs
 
@@ -310,14 +308,14 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         return str(entry.id)
 
     def from_entry(self, entry: Any, user_id: UUID) -> L:
-        said: Any = super().from_entry(entry, user_id)
+        sent: Any = super().from_entry(entry, user_id)
         # a member without any time says nothing
-        told = [one for one in self._listed(entry) if one.added_at or one.removed_at]
+        listed = [one for one in self._listed(entry) if one.added_at or one.removed_at]
         read = self.members.key.read
-        placed = sorted((one.position, read(one)) for one in told if one.position is not None)
-        said.order = tuple(dict.fromkeys(key for _, key in placed))
-        said.members = self.members.merge_payload(told, user_id)
-        return said  # type: ignore[no-any-return]
+        placed = sorted((one.position, read(one)) for one in listed if one.position is not None)
+        sent.order = tuple(dict.fromkeys(key for _, key in placed))
+        sent.members = self.members.merge_payload(listed, user_id)
+        return sent  # type: ignore[no-any-return]
 
     def to_entry(self, key: str, state: Any, **more: Any) -> Any:
         """Return the list as a device would send it; the members that are in it come first, in their
@@ -347,29 +345,29 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         current = known or self.blank(user_id, str(key[self.key.column]))
         on, off = times.accept_both(sent.updated_at, sent.deleted_at, current.skewed, now)
         events = []
-        said = sent if on.at is None else replace(sent, updated_at=on.at)
-        if on.at is not None and (on.skewed or self.turned_on.exceeds(said, current)):
+        incoming = sent if on.at is None else replace(sent, updated_at=on.at)
+        if on.at is not None and (on.skewed or self.turned_on.exceeds(incoming, current)):
             kinds = [] if known else [self.events.created]
-            if known or said.order:
+            if known or incoming.order:
                 kinds.append(self.events.updated)
-            events += [self.carriers[kind].make(user_id, key, said, on.skewed) for kind in kinds]
+            events += [self.carriers[kind].make(user_id, key, incoming, on.skewed) for kind in kinds]
         if off.at is not None and (
             off.skewed or times.later(current.deleted_at, off.at) != current.deleted_at
         ):
-            said = replace(sent, deleted_at=off.at)
-            events.append(self.carriers[self.events.deleted].make(user_id, key, said, off.skewed))
+            incoming = replace(sent, deleted_at=off.at)
+            events.append(self.carriers[self.events.deleted].make(user_id, key, incoming, off.skewed))
         return events
 
-    def rule_against(self, said: L, current: L, now: datetime) -> str | None:
+    def rule_against(self, sent: L, current: L, now: datetime) -> str | None:
         """Return the rule for the list itself, or for the first of its members that lost."""
-        rule = super().rule_against(said, current, now)
+        rule = super().rule_against(sent, current, now)
         if rule is not None or not self.is_on(current):
             return rule
-        if self.turned_on.ranks(said) != self.turned_on.ranks(current):
-            at, decided_at, skewed = said.updated_at, current.updated_at, skewed_of(current)
+        if self.turned_on.ranks(sent) != self.turned_on.ranks(current):
+            at, decided_at, skewed = sent.updated_at, current.updated_at, skewed_of(current)
             return times.deciding_rule(at, decided_at, skewed, now, self.value_tie)
-        both = said.members.keys() & current.members
-        of_members = ((one, current.members[key]) for key, one in said.members.items() if key in both)
+        both = sent.members.keys() & current.members
+        of_members = ((one, current.members[key]) for key, one in sent.members.items() if key in both)
         rules = (self.members.rule_against(one, kept, now) for one, kept in of_members)
         return next(filter(None, rules), None)
 
@@ -427,8 +425,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         for of in entries.values():
             yield from self.members.without_guid(of.members)
 
-    def spelt_as(self, of: L, said: L) -> L:
-        spelt = self.members.spelt(of.members, said.members)
+    def spelt_as(self, of: L, sent: L) -> L:
+        spelt = self.members.spelt(of.members, sent.members)
         return replace(of, members=of.members | spelt) if spelt else of
 
     def size(self, entries: Mapping[str, L]) -> int:
@@ -445,8 +443,8 @@ class OrderedSet(OnOff[L], Generic[L, M]):
         if type(event) is self.off_event:
             return self.decided_by(of, event)
         # compares only what the event says: a list that was only reordered since still has its name
-        said = self.carriers[type(event)].partial(event)
-        if said.get("order", ()) is None:
-            del said["order"]
-        agrees = all(said.get(name, ...) in (..., getattr(of, name)) for name in self.turned_on.names)
+        carried = self.carriers[type(event)].partial(event)
+        if carried.get("order", ()) is None:
+            del carried["order"]
+        agrees = all(carried.get(name, ...) in (..., getattr(of, name)) for name in self.turned_on.names)
         return Decided(self.is_on(of) and agrees, self.decided_at(of), self.value_tie)

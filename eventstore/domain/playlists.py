@@ -212,11 +212,11 @@ class _Playlists(OrderedSet[Playlist, PlaylistItem]):
         return of.kind == "queue" or super().exists(of)
 
     def from_entry(self, entry: Any, user_id: UUID) -> Playlist:
-        said = super().from_entry(entry, user_id)
-        said.kind = "queue" if entry.id == queue_id(user_id) else "list"
-        if said.kind == "queue":
-            said.deleted_at = None
-        return said
+        sent = super().from_entry(entry, user_id)
+        sent.kind = "queue" if entry.id == queue_id(user_id) else "list"
+        if sent.kind == "queue":
+            sent.deleted_at = None
+        return sent
 
     def decide(self, entries: Mapping[str, Playlist], command: Any) -> list[Event]:
         """Decide as all ordered sets do; what is first done to the queue also creates it, as an event of its

@@ -124,7 +124,7 @@ REGISTER = LastWriter(
     time="updated_at",
     by=("position", "played", "item", "speed", "started", "total"),
     shown=("position", "played", "speed"),
-    told_apart=("position", "started", "total"),
+    distinguishing=("position", "started", "total"),
     nothing={"position": 0, "played": False, "speed": None, "started": None, "total": None},
     events={PlayRecorded: {"updated_at": "played_at"}, PositionUpdated: {}},
     tie="further_position_wins_a_tie",
@@ -171,11 +171,11 @@ def _played(known: PlayStatus | None, command: RecordPlay) -> tuple[int, bool, f
     """Return position, played and speed; they stay as they are known where the player gives none."""
     if command.position is None:
         return (0, False, None) if known is None else (known.position, known.played, known.speed)
-    played = _is_heard(known, command) if command.played is None else command.played
+    played = _is_finished(known, command) if command.played is None else command.played
     return command.position, played, command.speed
 
 
-def _is_heard(known: PlayStatus | None, command: RecordPlay) -> bool:
+def _is_finished(known: PlayStatus | None, command: RecordPlay) -> bool:
     """Whether a position is near the end. An episode that was played stays so, unless it is started from the
     beginning again."""
     assert command.position is not None
@@ -211,10 +211,10 @@ def _is_repeat(known: PlayStatus, status: PlayStatus, command: PlayCommand, skew
         return True
     if status.item != known.item:
         return False
-    if command.at is None and known.updated_at >= command.now and REGISTER.says_same(status, known):
+    if command.at is None and known.updated_at >= command.now and REGISTER.has_same_values(status, known):
         return True  # the same action, decided again
     # a replaced time is recorded even where it loses, so that it is recognised when it is sent again
-    same = REGISTER.says_same(status, known) and (status.started, status.total) == (
+    same = REGISTER.has_same_values(status, known) and (status.started, status.total) == (
         known.started,
         known.total,
     )

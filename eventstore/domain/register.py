@@ -80,20 +80,21 @@ class Register(Generic[S]):
         self._feed, self._item = reader(state, inside.get(FEED, FEED)), reader(state, inside.get(ITEM, ITEM))
         self.within = within
         self.carriers: dict[type[Event], Carrier] = {}
-        said = {
+        public_names = {
             name: entry_names.get(name, field.public)
             for name, field in self.fields.items()
             if entry_names.get(name, field.public) in entry.__struct_fields__
         }
-        self.entry_fields = said
-        blank = {name for name in said if self.fields[name].is_nullable_text}
+        self.entry_fields = public_names
+        blank = {name for name in public_names if self.fields[name].is_nullable_text}
         self._from_entry = copier(
-            state, {name: f"{public} or None" if name in blank else public for name, public in said.items()}
+            state,
+            {name: f"{public} or None" if name in blank else public for name, public in public_names.items()},
         )
         # ``guid`` and ``enclosure_url`` are parts of the item, filled in by whoever shows the entry
-        known = {*said.values(), "guid", "enclosure_url"}
+        known = {*public_names.values(), "guid", "enclosure_url"}
         beside = [name for name in entry.__struct_fields__ if name not in known]
-        copied = {public: name for name, public in said.items()}
+        copied = {public: name for name, public in public_names.items()}
         self._to_entry = copier(entry, copied, beside)
         self._to_entries = copier_of_all(entry, copied)
 
@@ -120,26 +121,26 @@ class Register(Generic[S]):
             taken["skewed"] = times.remember(one.skewed, *other.skewed)  # type: ignore[attr-defined]
         return replace(merged, **taken) if taken else merged
 
-    def said_by(self, event: Any) -> S:
+    def state_from(self, event: Any) -> S:
         """Return an event as a state, as if nothing else were known."""
         carrier = self.carriers[type(event)]
-        said: S = carrier.state_of(event)
+        carried: S = carrier.state_of(event)
         if carrier.is_skewable and event.claimed_at is not None:
-            return replace(said, skewed=(event.claimed_at,))
-        return said
+            return replace(carried, skewed=(event.claimed_at,))
+        return carried
 
     def evolve(self, entries: MutableMapping[str, S], event: Event) -> None:
         key = self.key.read(event)
         known = entries.get(key)
-        said = self.said_by(event)
-        merged = said if known is None else self.merge(known, said)
+        carried = self.state_from(event)
+        merged = carried if known is None else self.merge(known, carried)
         if merged is not known:
             entries[key] = merged
 
     # deciding
 
-    def is_news(self, known: S | None, said: S) -> bool:
-        return known is None or self.merge(known, said) != known
+    def is_news(self, known: S | None, incoming: S) -> bool:
+        return known is None or self.merge(known, incoming) != known
 
     def accept(self, known: S | None, order: Order) -> AcceptedTime:
         """Return the accepted time of an order. An order without a time comes after everything that is
@@ -150,30 +151,30 @@ class Register(Generic[S]):
         return AcceptedTime(times.after_all(order.now, *known_times))
 
     def write(
-        self, known: S | None, said: S, event: type[Event], order: Order, key: str, within: Any = None
+        self, known: S | None, incoming: S, event: type[Event], order: Order, key: str, within: Any = None
     ) -> list[Event]:
-        """Return the event of an order that says ``said``, whose time is still to be determined; none where
-        it changes nothing. A replaced client time is recorded even where it loses, so that it is recognised
-        when it is sent again."""
+        """Return the event of an order with the values ``incoming``, whose time is still to be determined;
+        none where it changes nothing. A replaced client time is recorded even where it loses, so that it is
+        recognised when it is sent again."""
         accepted = self.accept(known, order)
         if accepted.at is None:
             return []
-        said = self.at(said, event, accepted.at)
-        if accepted.skewed is None and not self.is_news(known, said):
+        incoming = self.at(incoming, event, accepted.at)
+        if accepted.skewed is None and not self.is_news(known, incoming):
             return []
         named = self.key.named(key)
         if self.within is not None:
             named[self.within] = within
-        return [self.carriers[event].make(order.user_id, named, said, accepted.skewed)]
+        return [self.carriers[event].make(order.user_id, named, incoming, accepted.skewed)]
 
     def record(
-        self, event: type[Event], order: Order, key: str, said: S, skewed: datetime | None
+        self, event: type[Event], order: Order, key: str, incoming: S, skewed: datetime | None
     ) -> list[Event]:
         """Return the event of an order, whatever is known already."""
-        return [self.carriers[event].make(order.user_id, self.key.named(key), said, skewed)]
+        return [self.carriers[event].make(order.user_id, self.key.named(key), incoming, skewed)]
 
-    def at(self, said: S, event: type[Event], at: datetime) -> S:
-        """Return ``said`` with the time ``at``."""
+    def at(self, incoming: S, event: type[Event], at: datetime) -> S:
+        """Return ``incoming`` with the time ``at``."""
         raise NotImplementedError
 
     # syncs
@@ -204,9 +205,9 @@ class Register(Generic[S]):
         sent: dict[str, S] = {}
         key_of, make = self.key_of_entry, self.from_entry
         for entry in payload:
-            key, said = key_of(entry), make(entry, user_id)
+            key, incoming = key_of(entry), make(entry, user_id)
             twin = sent.get(key)
-            sent[key] = said if twin is None else self.merge(twin, said)
+            sent[key] = incoming if twin is None else self.merge(twin, incoming)
         return sent
 
     def reconcile(
@@ -214,11 +215,11 @@ class Register(Generic[S]):
     ) -> list[Event]:
         """Return the events for every difference between what a device sent and the state."""
         events: list[Event] = []
-        for key, said in sent.items():
+        for key, incoming in sent.items():
             known = entries.get(key)
             # most of a sync is what the server knows already
-            if said != known:
-                events += self.changes(self.key.named(key), known, said, user_id, now)
+            if incoming != known:
+                events += self.changes(self.key.named(key), known, incoming, user_id, now)
         return events
 
     def changes(
@@ -230,17 +231,17 @@ class Register(Generic[S]):
     def conflicts(self, entries: Mapping[str, S], sent: Mapping[str, S], now: datetime) -> Iterator[Conflict]:
         """Yield the entries that lost, given the state after the merge: those that differ from it, since it
         keeps the greater. The server's values are spelt as the device spells them."""
-        for key, said in sent.items():
+        for key, lost in sent.items():
             current = entries.get(key)
-            if current is None or current == said:
+            if current is None or current == lost:
                 continue
-            rule = self.rule_against(said, current, now)
+            rule = self.rule_against(lost, current, now)
             if rule is not None:
-                client = self.to_entry(key, said)
+                client = self.to_entry(key, lost)
                 shown = self.key.shown(client) if self.key.shown else key
-                yield Conflict(shown, client, self.to_entry(key, self.spelt_as(current, said)), rule)
+                yield Conflict(shown, client, self.to_entry(key, self.spelt_as(current, lost)), rule)
 
-    def rule_against(self, said: S, current: S, now: datetime) -> str | None:
+    def rule_against(self, sent: S, current: S, now: datetime) -> str | None:
         """Return why a device's entry lost to the current state; None where both say the same."""
         raise NotImplementedError
 
@@ -307,16 +308,16 @@ class Register(Generic[S]):
                 feed, _ = self.feed_and_item(key, of)
                 yield Episode(feed or "", item)
 
-    def spelt_as(self, of: S, said: S) -> S:
+    def spelt_as(self, of: S, sent: S) -> S:
         """Return the state with its item spelt as the device spells it; the same object where there is no
         difference."""
-        item = self._item(said)
+        item = self._item(sent)
         return of if item is None or item == self._item(of) else replace(of, **{self.item_field: item})
 
     def spelt(self, entries: Mapping[str, S], sent: Mapping[str, S]) -> dict[str, S]:
         """Return the entries that a device spells differently, in its spelling."""
-        both = ((key, of, said) for key, said in sent.items() if (of := entries.get(key)) is not None)
-        spelt = ((key, of, self.spelt_as(of, said)) for key, of, said in both)
+        both = ((key, of, lost) for key, lost in sent.items() if (of := entries.get(key)) is not None)
+        spelt = ((key, of, self.spelt_as(of, lost)) for key, of, lost in both)
         return {key: one for key, of, one in spelt if one is not of}
 
     def size(self, entries: Mapping[str, S]) -> int:

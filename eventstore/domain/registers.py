@@ -26,9 +26,9 @@ from eventstore.domain.register import Decided, Register, S, replace, skewed_of
 class LastWriter(Register[S]):
     """A register whose newest state counts as a whole. ``by``: the fields that decide between two states of
     one time; ``shown``: the fields that a listener sees; ``cleared``: a field that is None where nothing is
-    set any more; ``told_apart``: the fields that, with the time, distinguish what devices send, where that is
-    remembered (``facts``). ``nothing``: the field values with which an undo restores the absence of a state;
-    None where there is no such state, and hence no undo."""
+    set any more; ``distinguishing``: the fields that, with the time, distinguish what devices send, where
+    that is remembered (``facts``). ``nothing``: the field values with which an undo restores the absence of a
+    state; None where there is no such state, and hence no undo."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class LastWriter(Register[S]):
         shown: tuple[str, ...],
         events: Mapping[type[Event], Mapping[str, str]],
         cleared: str | None = None,
-        told_apart: tuple[str, ...] = (),
+        distinguishing: tuple[str, ...] = (),
         nothing: Mapping[str, Any] | None = None,
         **declared: Any,
     ) -> None:
@@ -52,49 +52,49 @@ class LastWriter(Register[S]):
         self.shown_fields = shown
         self.shown = values_of(shown)
         self.cleared = cleared
-        self._told_apart = values_of(told_apart) if told_apart else None
+        self._distinguishing = values_of(distinguishing) if distinguishing else None
         for event, names in events.items():
             self.carry(event, time, names)
         # the event that carries the whole state, used in a sync
         self.event = next(iter(events))
 
-    def at(self, said: S, event: type[Event], at: datetime) -> S:
-        return replace(said, **{self.time: at})
+    def at(self, of: S, event: type[Event], at: datetime) -> S:
+        return replace(of, **{self.time: at})
 
     def merge(self, one: S, other: S) -> S:
         merged = super().merge(one, other)
-        if self._told_apart is None:
+        if self._distinguishing is None:
             return merged
         facts = times.remember_facts(facts_of(one), facts_of(other))
         return merged if facts == facts_of(merged) else replace(merged, facts=facts)
 
-    def said_by(self, event: Any) -> S:
-        said = super().said_by(event)
-        if self._told_apart is None or getattr(event, DEVICE, None) is None:
-            return said
-        return replace(said, facts=(self.number(said, event.claimed_at),))
+    def state_from(self, event: Any) -> S:
+        carried = super().state_from(event)
+        if self._distinguishing is None or getattr(event, DEVICE, None) is None:
+            return carried
+        return replace(carried, facts=(self.number(carried, event.claimed_at),))
 
     def number(self, of: S, claimed: datetime | None = None) -> int:
         """Return a number that distinguishes this state from others that were sent of the same thing."""
         at = self.newest.at(of)
         assert at is not None
-        assert self._told_apart is not None
-        return times.told_apart(at, self._told_apart(of), claimed)
+        assert self._distinguishing is not None
+        return times.fact_number(at, self._distinguishing(of), claimed)
 
     def accept_other(self, known: S | None, order: Any, values: tuple[Any, ...]) -> times.AcceptedTime:
         """Return the accepted time of an order whose wrong client time is known already but which says
         something else, since two clocks may be wrong by the same amount. ``values``: those of the fields
-        ``told_apart``."""
+        ``distinguishing``."""
         if known is None or order.at not in skewed_of(known) or getattr(order, DEVICE, None) is None:
             return times.NOTHING
-        if times.is_told(facts_of(known), values, order.at):
+        if times.is_remembered(facts_of(known), values, order.at):
             return times.NOTHING
         is_ahead = times.is_ahead(order.at, order.now)
         return times.AcceptedTime(order.now, order.at) if is_ahead else times.AcceptedTime(order.at)
 
-    def is_repeat(self, known: S | None, said: S) -> bool:
+    def is_repeat(self, known: S | None, incoming: S) -> bool:
         """Whether a device has sent the same before, even where something later counts now."""
-        return known is not None and self.number(said) in facts_of(known)
+        return known is not None and self.number(incoming) in facts_of(known)
 
     def is_before_memory(self, known: S | None, at: datetime) -> bool:
         """Whether something of that time may have been known and forgotten: as much is remembered as can be,
@@ -102,7 +102,7 @@ class LastWriter(Register[S]):
         facts = () if known is None else facts_of(known)
         return len(facts) >= times.REMEMBERED and not times.is_after(at, facts[0])
 
-    def says_same(self, one: S, other: S) -> bool:
+    def has_same_values(self, one: S, other: S) -> bool:
         """Whether both say the same, regardless of when."""
         return self.shown(one) == self.shown(other)
 
@@ -118,10 +118,10 @@ class LastWriter(Register[S]):
             return []
         return [self.carriers[self.event].make(user_id, key, sent, accepted.skewed)]
 
-    def rule_against(self, said: S, current: S, now: datetime) -> str | None:
-        if self.says_same(said, current):
+    def rule_against(self, sent: S, current: S, now: datetime) -> str | None:
+        if self.has_same_values(sent, current):
             return None
-        at = self.newest.at(said)
+        at = self.newest.at(sent)
         assert at is not None
         return times.deciding_rule(at, self.newest.at(current), skewed_of(current), now, self.tie)
 
@@ -132,8 +132,8 @@ class LastWriter(Register[S]):
         return at is not None and at < before
 
     def decided_by(self, of: S, event: Event) -> Decided:
-        said, at = self.said_by(event), self.newest.at(of)
-        holds = self.says_same(said, of) and self.newest.at(said) == at
+        carried, at = self.state_from(event), self.newest.at(of)
+        holds = self.has_same_values(carried, of) and self.newest.at(carried) == at
         return Decided(holds, at, self.tie)
 
 
@@ -173,8 +173,8 @@ class OnOff(Register[S]):
         """Return the time that decided whether it is on."""
         return times.later(self.turned_on.at(of), self.turned_off.at(of))
 
-    def at(self, said: S, event: type[Event], at: datetime) -> S:
-        return replace(said, **{self.on if event is self.on_event else self.off: at})
+    def at(self, of: S, event: type[Event], at: datetime) -> S:
+        return replace(of, **{self.on if event is self.on_event else self.off: at})
 
     def halves(self, sent: S, on: datetime | None, off: datetime | None) -> tuple[S, S]:
         """Return what a state says of turning on, and what it says of turning off."""
@@ -187,16 +187,16 @@ class OnOff(Register[S]):
     ) -> list[Event]:
         on, off = times.accept_both(self.turned_on.at(sent), self.turned_off.at(sent), skewed_of(known), now)
         events = []
-        for event, accepted, said in zip(
+        for event, accepted, incoming in zip(
             (self.on_event, self.off_event), (on, off), self.halves(sent, on.at, off.at), strict=True
         ):
-            if accepted.at is not None and (accepted.skewed or self.is_news(known, said)):
-                events.append(self.carriers[event].make(user_id, key, said, accepted.skewed))
+            if accepted.at is not None and (accepted.skewed or self.is_news(known, incoming)):
+                events.append(self.carriers[event].make(user_id, key, incoming, accepted.skewed))
         return events
 
-    def rule_against(self, said: S, current: S, now: datetime) -> str | None:
-        at = self.decided_at(said)
-        if at is None or self.is_on(said) is self.is_on(current):
+    def rule_against(self, sent: S, current: S, now: datetime) -> str | None:
+        at = self.decided_at(sent)
+        if at is None or self.is_on(sent) is self.is_on(current):
             return None
         return times.deciding_rule(at, self.decided_at(current), skewed_of(current), now, self.tie)
 

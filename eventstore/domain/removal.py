@@ -31,7 +31,7 @@ class RemoveEvents(Command, frozen=True, kw_only=True):
     item: str | None = None
 
 
-class Remains(NamedTuple):
+class Removal(NamedTuple):
     """The result of a removal. ``gone``: the numbers of the events that held something of what is removed;
     ``events``: those that take their place."""
 
@@ -54,28 +54,28 @@ class Scope(NamedTuple):
 
 def remove(
     history: Sequence[Event], command: RemoveEvents, devices: Sequence[str | None] | None = None
-) -> Remains:
+) -> Removal:
     """Return what to delete of a history, and what to record instead; nothing where the history holds nothing
     of it.
 
-    ``devices``: the device that sent each event (``tally.Told``). Raises ``DomainError`` ``ambiguous_item``
-    where several feeds have the item.
+    ``devices``: the device that sent each event (``tally.SentEvent``). Raises ``DomainError``
+    ``ambiguous_item`` where several feeds have the item.
     """
     feed, item = _meant(history, command)
     if item is not None and feed is None:
-        return Remains([], [])
+        return Removal([], [])
     scopes = _scopes(history, feed, item)
-    user, heard, gone = User(command.user_id), Tally(), []
-    told = zip(history, scopes, devices or [None] * len(history), strict=True)
-    for number, (event, scope, device) in enumerate(told):
+    user, tally, gone = User(command.user_id), Tally(), []
+    recorded = zip(history, scopes, devices or [None] * len(history), strict=True)
+    for number, (event, scope, device) in enumerate(recorded):
         left = without(event, scope)
         if left is not event:
             gone.append(number)
         if left is not None:
             evolve(user, left)
-            heard.evolve(left, device)
+            tally.evolve(left, device)
     if not gone:
-        return Remains([], [])
+        return Removal([], [])
     # the new checkpoint replaces older ones too, whatever they hold
     gone = sorted({*gone, *(n for n, event in enumerate(history) if isinstance(event, UserCheckpoint))})
     feed_key, item_key = digests_of(feed, item)
@@ -86,9 +86,9 @@ def remove(
         removed_at=command.now,
     )
     take = TakeCheckpoint(
-        user_id=command.user_id, now=command.now, before=NEVER, listening=heard.listening(NEVER)
+        user_id=command.user_id, now=command.now, before=NEVER, listening=tally.listening(NEVER)
     )
-    return Remains(gone, [removed, checkpoint.take(user, take)])
+    return Removal(gone, [removed, checkpoint.take(user, take)])
 
 
 def without(event: Event, scope: Scope) -> Event | None:
@@ -109,8 +109,8 @@ def _stripped(of: UserCheckpoint, scope: Scope) -> UserCheckpoint:
     if scope.covers(None, None):
         return UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at)
     left = {topic.name: topic.register.strip(getattr(of, topic.name), scope.covers) for topic in TOPICS}
-    heard = _uncovered(of.listening, scope)
-    stripped = UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at, listening=heard, **left)
+    listening = _uncovered(of.listening, scope)
+    stripped = UserCheckpoint(user_id=of.user_id, taken_at=of.taken_at, listening=listening, **left)
     return of if stripped == of else stripped
 
 

@@ -125,7 +125,7 @@ def differing(before: Facets, after: Facets) -> Facets:
     return found
 
 
-def is_settled(place: Place, name: str, facet: Facet, of: Any, since: datetime) -> bool:
+def is_resolved(place: Place, name: str, facet: Facet, of: Any, since: datetime) -> bool:
     """Whether a facet was decided after ``since``, so that nothing from before can have decided it."""
     register = place.register
     state = facet.of if name.startswith(MEMBER) else of
@@ -217,9 +217,11 @@ def _facets_of_header(register: OrderedSet[Any, Any], of: Any) -> Facets:
 def _written(place: Place, register: LastWriter[Any], now: Any, facet: Facet, at: datetime) -> Event:
     assert register.nothing is not None
     was = facet.of
-    said = replace(now, **register.nothing) if was is None else was
-    said = replace(said, **{register.time: at})
-    event = register.carriers[register.event].make(place.user_id, register.key.named(place.key), said, None)
+    restored = replace(now, **register.nothing) if was is None else was
+    restored = replace(restored, **{register.time: at})
+    event = register.carriers[register.event].make(
+        place.user_id, register.key.named(place.key), restored, None
+    )
     is_first = now is None or facets(place, now)[WHOLE].shown == facets(place, None)[WHOLE].shown
     # going from nothing to something counts as a new act, not as an undo
     is_marked = IS_UNDO in event.__struct_fields__ and not is_first
@@ -231,10 +233,10 @@ def _switched(
 ) -> Event:
     was = now if facet.of is None else facet.of
     is_on = facet.shown[0]
-    said = register.halves(was, at, at)[0 if is_on else 1]
+    restored = register.halves(was, at, at)[0 if is_on else 1]
     event = register.on_event if is_on else register.off_event
     named = {**register.key.named(place.key), **within}
-    return register.carriers[event].make(place.user_id, named, said, None)
+    return register.carriers[event].make(place.user_id, named, restored, None)
 
 
 def _restore_list(
@@ -242,8 +244,8 @@ def _restore_list(
 ) -> list[Event]:
     named = register.key.named(place.key)
     if WHOLE in targets and not targets[WHOLE].facet.shown[0]:
-        said = replace(now, deleted_at=at)
-        return [register.carriers[register.events.deleted].make(place.user_id, named, said, None)]
+        restored = replace(now, deleted_at=at)
+        return [register.carriers[register.events.deleted].make(place.user_id, named, restored, None)]
     events, members = [], dict(now.members)
     for name, target in targets.items():
         if name.startswith(MEMBER):
@@ -253,23 +255,23 @@ def _restore_list(
             register.members.evolve(members, event)
             events.append(event)
     called = {name: target.facet.shown for name, target in targets.items() if name in register.called.names}
-    said = replace(now, members=members, updated_at=at, **called)
-    order = _order(register, now, said, targets)
+    restored = replace(now, members=members, updated_at=at, **called)
+    order = _order(register, now, restored, targets)
     if not called and WHOLE not in targets and order is None:
         return events
     kind = register.events.updated if called or WHOLE in targets else register.events.reordered
     return [
-        register.carriers[kind].make(place.user_id, named, replace(said, order=order), None),
+        register.carriers[kind].make(place.user_id, named, replace(restored, order=order), None),
         *events,
     ]
 
 
 def _order(
-    register: OrderedSet[Any, Any], now: Any, said: Any, targets: Mapping[str, Target]
+    register: OrderedSet[Any, Any], now: Any, restored: Any, targets: Mapping[str, Target]
 ) -> tuple[str, ...] | None:
     """Return the order that a list is to have; None where it has it already once its members are back."""
-    comes_by_itself = register.in_order(said)
-    inside = set(comes_by_itself)
+    current = register.in_order(restored)
+    inside = set(current)
     order = [key for key in register.in_order(now) if key in inside]
     if ORDER in targets:
         order = _rearranged([key for key in targets[ORDER].facet.shown if key in inside], order)
@@ -278,22 +280,22 @@ def _order(
         key = name.removeprefix(MEMBER)
         if name.startswith(MEMBER) and key in inside and key not in placed:
             _insert(order, placed, key, target.order)
-    order += [key for key in comes_by_itself if key not in placed]
-    return None if tuple(order) == comes_by_itself else tuple(order)
+    order += [key for key in current if key not in placed]
+    return None if tuple(order) == current else tuple(order)
 
 
 def _rearranged(wanted: Sequence[str], current: Sequence[str]) -> list[str]:
     """Return the wanted order; each key that it does not name is put after those that it follows now."""
-    order, placed, behind = list(wanted), set(wanted), Order(tuple(current), {})
+    order, placed, former = list(wanted), set(wanted), Order(tuple(current), {})
     for key in current:
         if key not in placed:
-            _insert(order, placed, key, behind)
+            _insert(order, placed, key, former)
     return order
 
 
-def _insert(order: list[str], placed: set[str], key: str, behind: Order) -> None:
+def _insert(order: list[str], placed: set[str], key: str, former: Order) -> None:
     """Insert a key where it was in another order: after the nearest of its predecessors there that is in
     ``order``, or first. ``placed``: the keys in ``order``."""
-    neighbour = next((each for each in behind.before(key) if each in placed), None)
-    order.insert(0 if neighbour is None else order.index(neighbour) + 1, key)
+    predecessor = next((each for each in former.before(key) if each in placed), None)
+    order.insert(0 if predecessor is None else order.index(predecessor) + 1, key)
     placed.add(key)

@@ -121,7 +121,7 @@ def is_secret_url(url: str) -> bool:
     if not _HOST.match(url):
         return True
     layers = _layers(url)
-    return any(_is_closed_host(layer) or _tells(layer) or _holds_key(layer) for layer in layers)
+    return any(_is_closed_host(layer) or _is_secret(layer) or _holds_key(layer) for layer in layers)
 
 
 def _is_secret_file(url: str) -> bool:
@@ -174,17 +174,17 @@ def _is_closed(authority: str) -> bool:
     return len(labels) == 1 or labels[-1] in LOCAL or not PLACES.isdisjoint(labels[:-2])
 
 
-def _tells(text: str) -> bool:
+def _is_secret(text: str) -> bool:
     """Whether a parameter or a whole path segment has the name of a key, or an e-mail address names
     somebody."""
-    return _names_key(text) or _is_closed_place(text) or _names_somebody(text)
+    return _names_key(text) or _is_closed_place(text) or _names_a_person(text)
 
 
 def _is_closed_place(text: str) -> bool:
     return any(_plain(piece) in PLACES for piece in _pieces(text))
 
 
-def _names_somebody(text: str) -> bool:
+def _names_a_person(text: str) -> bool:
     """Whether an e-mail address follows the host."""
     _, _, rest = text.partition("://")
     return _ADDRESS.search(rest.partition("/")[2]) is not None

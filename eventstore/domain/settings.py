@@ -125,8 +125,8 @@ def change(entries: Mapping[str, Settings], command: ChangeSettings) -> list[Eve
     text = msgspec.json.encode(left, order="sorted").decode() if left else None
     if command.at is None and text == (known.settings if known else None):
         return []
-    said = Settings(text, command.now, device, command.feed, command.item)
-    return REGISTER.write(known, said, SettingsChanged, command, scope)
+    changed = Settings(text, command.now, device, command.feed, command.item)
+    return REGISTER.write(known, changed, SettingsChanged, command, scope)
 
 
 TOPIC = Topic(

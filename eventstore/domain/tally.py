@@ -24,7 +24,7 @@ from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 
 # An event and the device that sent it; None where the server itself did, which is not listening.
-Told: TypeAlias = tuple[Event, str | None]
+SentEvent: TypeAlias = tuple[Event, str | None]
 
 
 class _Episode:
@@ -53,9 +53,9 @@ class Tally:
                 episode.add([place_of(event, device)])
             case UserCheckpoint():
                 self._episodes = {}
-                self._settle(event.listening)
+                self._add_counted(event.listening)
             case ListeningImported():
-                self._settle(event.listening)
+                self._add_counted(event.listening)
             case EpisodeIdentified():
                 known = self._episodes.pop(event.known_key, None)
                 if known is not None:
@@ -69,7 +69,7 @@ class Tally:
         )
         return tuple(one for one in kept if one.heard)
 
-    def _settle(self, listening: Iterable[EpisodeHeard]) -> None:
+    def _add_counted(self, listening: Iterable[EpisodeHeard]) -> None:
         for one in listening:
             self._episode(one.rss_source_feed, one.rss_source_item).add(settled(one.heard))
 
@@ -77,9 +77,9 @@ class Tally:
         return self._episodes.setdefault(episode_key(feed, item), _Episode(feed, item))
 
 
-def tally(told: Iterable[Told], before: datetime) -> tuple[EpisodeHeard, ...]:
+def tally(sent: Iterable[SentEvent], before: datetime) -> tuple[EpisodeHeard, ...]:
     """Return what a history says of listening, as a checkpoint keeps it."""
     found = Tally()
-    for event, device in told:
+    for event, device in sent:
         found.evolve(event, device)
     return found.listening(before)

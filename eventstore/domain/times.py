@@ -95,25 +95,25 @@ def remember(known: Skewed, *more: datetime) -> Skewed:
     return tuple(sorted({*known, *more})[-REMEMBERED_SKEWS:])
 
 
-def told_apart(at: datetime, values: tuple[Any, ...], claimed: datetime | None = None) -> int:
+def fact_number(at: datetime, values: tuple[Any, ...], claimed: datetime | None = None) -> int:
     """Return a number for what was said at a time; the numbers are in the order of the times. ``claimed``:
     the device's own time, where it was replaced."""
     return (int(at.timestamp()) << 20) | _mark(values, claimed)
 
 
-def is_told(known: Facts, values: tuple[Any, ...], claimed: datetime) -> bool:
+def is_remembered(known: Facts, values: tuple[Any, ...], claimed: datetime) -> bool:
     """Whether this was said with that client time, or may have been said and forgotten."""
     mark = _mark(values, claimed)
     return len(known) >= REMEMBERED or any(number & _MARKS == mark for number in known)
 
 
 def _mark(values: tuple[Any, ...], claimed: datetime | None) -> int:
-    said = values if claimed is None else (claimed.timestamp(), *values)
-    return crc32(repr(said).encode()) & _MARKS
+    sent = values if claimed is None else (claimed.timestamp(), *values)
+    return crc32(repr(sent).encode()) & _MARKS
 
 
 def is_after(at: datetime, number: int) -> bool:
-    """Whether a time is later, by at least a second, than the one in a number from ``told_apart``."""
+    """Whether a time is later, by at least a second, than the one in a number from ``fact_number``."""
     return int(at.timestamp()) > number >> 20
 
 

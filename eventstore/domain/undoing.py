@@ -35,8 +35,8 @@ from eventstore.domain.restoring import (
     differing,
     facets,
     facets_by,
+    is_resolved,
     is_same,
-    is_settled,
     no_order,
     restore,
     values,
@@ -55,7 +55,7 @@ DETAILS: Final[Mapping[Reason, str]] = {
 }
 
 
-class Told(NamedTuple):
+class PastEvent(NamedTuple):
     """An event of a history; ``is_chosen``: whether it is to be undone."""
 
     event: Event
@@ -174,14 +174,17 @@ def is_change(event: Event) -> bool:
     return _topic_of(event) is not None and not is_for_good
 
 
-def plan(history: Sequence[Told], user: User, since: datetime | None, now: datetime) -> Plan:
+def plan(history: Sequence[PastEvent], user: User, since: datetime | None, now: datetime) -> Plan:
     """Plan how to undo the chosen events of a history that leads to the state ``user``.
 
     ``since``: where the history is incomplete, a time after everything that is missing at its beginning.
     """
     places = dict(_places(history, user.user_id))
     steps = _steps(history, places, since)
-    at_hand = {topic.name: _pick(user, topic, places) for topic in TOPICS}
+    at_hand = {
+        topic.name: pick(getattr(user, topic.name), [key for name, key in places if name == topic.name])
+        for topic in TOPICS
+    }
     judged: _All = {
         name: _judge_entry(place, at_hand[name[0]].get(name[1]), steps.get(name, {}))
         for name, place in places.items()
@@ -189,7 +192,8 @@ def plan(history: Sequence[Told], user: User, since: datetime | None, now: datet
     _leave_out_unfollowed(judged, history, user)
     changes: list[Change] = []
     events: list[Restored] = []
-    skipped = [Skipped(number, "not_undoable") for number in _never(history)]
+    chosen = [(number, event) for number, (event, is_chosen) in enumerate(history) if is_chosen]
+    skipped = [Skipped(number, "not_undoable") for number, event in chosen if not _topic_of(event)]
     for (topic, key), place in places.items():
         found, of_entry = at_hand[topic].get(key), judged[topic, key]
         skipped += (one for each in of_entry.values() for one in each.skipped)
@@ -212,7 +216,7 @@ def _changes(place: Place, of: Any, wanted: Mapping[Part, _Judged]) -> Iterator[
         yield Change(part, place, now.get(part.name, ABSENT), one.target.facet, of, one.undone)
 
 
-def _leave_out_unfollowed(judged: _All, history: Sequence[Told], user: User) -> None:
+def _leave_out_unfollowed(judged: _All, history: Sequence[PastEvent], user: User) -> None:
     """Let no podcast come back into a collection where an event that is not undone has unfollowed it since.
     Changes ``judged`` in place."""
     for (topic, _), parts in judged.items():
@@ -227,24 +231,20 @@ def _leave_out_unfollowed(judged: _All, history: Sequence[Told], user: User) -> 
                 parts[part] = _Judged(None, (), [*one.skipped, *refused])
 
 
-def _unfollowing(history: Sequence[Told], feed: str, after: int) -> Iterator[int]:
+def _unfollowing(history: Sequence[PastEvent], feed: str, after: int) -> Iterator[int]:
     """Yield the numbers of the events that unfollow a feed and are not to be undone."""
     for number, (event, is_chosen) in enumerate(history[after:], after):
         if isinstance(event, UserUnsubscribed) and event.rss_source_feed == feed and not is_chosen:
             yield number
 
 
-def _places(history: Sequence[Told], user_id: UUID) -> Iterator[tuple[_Entry, Place]]:
+def _places(history: Sequence[PastEvent], user_id: UUID) -> Iterator[tuple[_Entry, Place]]:
     """Yield the entries that the chosen events are about."""
     for event, is_chosen in history:
         topic = _topic_of(event) if is_chosen else None
         if topic is not None:
             key = topic.register.key.read(event)
             yield (topic.name, key), Place(topic.register, user_id, key)
-
-
-def _never(history: Sequence[Told]) -> Iterator[int]:
-    return (number for number, (event, is_chosen) in enumerate(history) if is_chosen and not _topic_of(event))
 
 
 def _topic_of(event: Event) -> Topic | None:
@@ -256,7 +256,7 @@ def _topic_of(event: Event) -> Topic | None:
 
 
 def _steps(
-    history: Sequence[Told], places: Mapping[_Entry, Place], since: datetime | None
+    history: Sequence[PastEvent], places: Mapping[_Entry, Place], since: datetime | None
 ) -> dict[_Entry, _Steps]:
     """Return what each event changed of these entries, in order."""
     user = User(next(iter(places.values())).user_id) if places else None
@@ -281,7 +281,7 @@ def _steps(
         for (topic, place), (was, of), order in zip(touched, before, orders, strict=True):
             now = facets_by(place, getattr(user, topic).get(place.key), event, after=was)
             for name, facet in differing(was, now).items():
-                is_known = since is None or is_settled(place, name, facet, of, since)
+                is_known = since is None or is_resolved(place, name, facet, of, since)
                 step = _Step(number, is_chosen, facet, order._replace(number=number), is_known)
                 order.gone.setdefault(name.removeprefix(MEMBER), number)
                 entry = steps.setdefault((topic, place.key), {})
@@ -342,17 +342,13 @@ def _identified(event: EpisodeIdentified, topic: Topic, places: Mapping[_Entry, 
         yield from (places[name] for name in names if name in places)
 
 
-def _pick(user: User, topic: Topic, places: Mapping[_Entry, Place]) -> dict[str, Any]:
-    return pick(getattr(user, topic.name), [key for name, key in places if name == topic.name])
-
-
 def _judge_entry(place: Place, of: Any, steps: _Steps) -> dict[Part, _Judged]:
     """Return what becomes of each facet of an entry that a chosen event changed."""
     now = facets(place, of)
     judged = {
-        part: _judge(part.name, now.get(part.name, ABSENT), told)
-        for part, told in steps.items()
-        if any(step.is_chosen for step in told)
+        part: _judge(part.name, now.get(part.name, ABSENT), changes)
+        for part, changes in steps.items()
+        if any(step.is_chosen for step in changes)
     }
     if not isinstance(place.register, OrderedSet):
         return judged
@@ -393,8 +389,8 @@ def _judge_list(now: Facets, judged: dict[Part, _Judged], steps: _Steps) -> dict
         first = judged[whole].undone[0]
         others = {
             step.number
-            for told in steps.values()
-            for step in told
+            for changes in steps.values()
+            for step in changes
             if not step.is_chosen and step.number > first
         }
         if not others:
@@ -404,14 +400,14 @@ def _judge_list(now: Facets, judged: dict[Part, _Judged], steps: _Steps) -> dict
         refused = [Skipped(number, "later_changes", later) for number in judged[whole].undone]
         judged[whole] = _Judged(None, (), [*judged[whole].skipped, *refused])
     elif not now[WHOLE].shown[0] and target is None:
-        gone = [step for part, told in steps.items() if part.name == WHOLE for step in told][-1:]
+        gone = [step for part, changes in steps.items() if part.name == WHOLE for step in changes][-1:]
         if not gone or gone[0].is_chosen:
             return dict.fromkeys(judged, _NOT_TO_BE)
-        return {part: _in_vain(one, gone[0].number) for part, one in judged.items()}
+        return {part: _already_deleted(one, gone[0].number) for part, one in judged.items()}
     return judged
 
 
-def _in_vain(one: _Judged, gone: int) -> _Judged:
+def _already_deleted(one: _Judged, gone: int) -> _Judged:
     """Return what becomes of a facet of a list that was deleted by the event with the number ``gone``."""
     before = (number for number in one.undone if number < gone)
     return _Judged(None, (), [Skipped(number, "later_changes", (gone,)) for number in before])
@@ -450,7 +446,5 @@ def _after(place: Place, of: Any, now: datetime) -> datetime:
 
 def _once(skipped: Iterable[Skipped]) -> list[Skipped]:
     """Return the first skip of each event, in the order of the events."""
-    found: dict[int, Skipped] = {}
-    for one in skipped:
-        found.setdefault(one.number, one)
+    found = {one.number: one for one in reversed(list(skipped))}
     return [found[number] for number in sorted(found)]

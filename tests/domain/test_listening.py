@@ -26,7 +26,7 @@ from eventstore.domain.listening import (
 )
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.removal import RemoveEvents, remove
-from eventstore.domain.tally import Told, tally
+from eventstore.domain.tally import SentEvent, tally
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import User
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, NOON, SCIENCE, TUESDAY
@@ -38,7 +38,9 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def place(seconds: float, position: int, device: str | None = PHONE, item: str = MONDAY, **more: Any) -> Told:
+def place(
+    seconds: float, position: int, device: str | None = PHONE, item: str = MONDAY, **more: Any
+) -> SentEvent:
     event = PlayRecorded(
         user_id=ALICE,
         rss_source_feed=more.pop("feed", NEWS),
@@ -60,13 +62,13 @@ def spans(listening: Iterable[EpisodeHeard]) -> list[Span]:
     ]
 
 
-def seconds(told: Iterable[Told]) -> float:
+def seconds(sent: Iterable[SentEvent]) -> float:
     """The seconds heard according to all reports."""
-    return sum(span.seconds for span in counted_once(spans(tally(told, NEVER))))
+    return sum(span.seconds for span in counted_once(spans(tally(sent, NEVER))))
 
 
-def checkpointed(told: Sequence[Told], before: datetime = NEVER) -> Told:
-    command = TakeCheckpoint(user_id=ALICE, now=NOON, before=before, listening=tally(told, before))
+def checkpointed(sent: Sequence[SentEvent], before: datetime = NEVER) -> SentEvent:
+    command = TakeCheckpoint(user_id=ALICE, now=NOON, before=before, listening=tally(sent, before))
     return take(User(ALICE), command), None
 
 
@@ -116,8 +118,8 @@ def test_a_device_that_takes_a_place_over_has_not_heard_it() -> None:
     begun_on_desk = place(0, 0, DESK)
     heard_on_phone = [place(100, 0), place(700, 600)]
     marked_on_desk = place(900, 600, DESK, played=True)
-    told = [begun_on_desk, *heard_on_phone, marked_on_desk, place(915, 615, DESK)]
-    assert seconds(told) == 615
+    sent = [begun_on_desk, *heard_on_phone, marked_on_desk, place(915, 615, DESK)]
+    assert seconds(sent) == 615
 
 
 def test_what_the_server_did_itself_is_no_listening() -> None:
@@ -125,8 +127,8 @@ def test_what_the_server_did_itself_is_no_listening() -> None:
 
 
 def test_an_episode_is_finished_where_something_was_heard_up_to_its_end() -> None:
-    def finished(*told: Told) -> list[datetime]:
-        return [one.finished_at for of in tally(told, NEVER) for one in of.heard if one.finished_at]
+    def finished(*sent: SentEvent) -> list[datetime]:
+        return [one.finished_at for of in tally(sent, NEVER) for one in of.heard if one.finished_at]
 
     assert finished(place(0, 0), place(60, 60, played=True), place(75, 75, played=True)) == [after(60)]
     assert finished(place(0, 0, played=True)) == [], "marked, not heard"
@@ -156,16 +158,16 @@ def test_a_clock_of_another_century_counts_for_nothing() -> None:
 
 
 def test_an_hour_is_one_row_of_a_checkpoint() -> None:
-    told = [place(15 * n, 15 * n) for n in range(241)]
-    (of,) = tally(told, NEVER)
+    sent = [place(15 * n, 15 * n) for n in range(241)]
+    (of,) = tally(sent, NEVER)
     assert [one.seconds for one in of.heard] == [3600]
-    later = [*told, place(3600 + BREAK.total_seconds() + 30, 3620)]
+    later = [*sent, place(3600 + BREAK.total_seconds() + 30, 3620)]
     assert [one.seconds for of in tally(later, NEVER) for one in of.heard] == [3600, 20]
 
 
 def test_places_that_nobody_goes_on_from_leave_a_checkpoint() -> None:
-    told = [place(0, 50), place(10, 50, DESK, TUESDAY)]
-    assert [of.rss_source_item for of in tally(told, after(5))] == [TUESDAY]
+    sent = [place(0, 50), place(10, 50, DESK, TUESDAY)]
+    assert [of.rss_source_item for of in tally(sent, after(5))] == [TUESDAY]
 
 
 def test_a_device_goes_on_after_a_checkpoint() -> None:
@@ -178,16 +180,16 @@ def test_an_enclosure_that_turns_out_to_be_an_episode_is_counted_with_it() -> No
     identified = EpisodeIdentified(
         user_id=ALICE, rss_source_feed=NEWS, known_item=file, rss_source_item=item, identified_at=NOON
     )
-    told = [place(0, 0, item=file), place(15, 15, item=file), (identified, None), place(30, 30, item=item)]
-    assert seconds(told) == 30
-    assert [of.rss_source_item for of in tally(told, NEVER)] == [item]
+    sent = [place(0, 0, item=file), place(15, 15, item=file), (identified, None), place(30, 30, item=item)]
+    assert seconds(sent) == 30
+    assert [of.rss_source_item for of in tally(sent, NEVER)] == [item]
 
 
 def test_what_is_removed_leaves_the_sums() -> None:
     kept = [place(0, 0), place(60, 60)]
     gone = [place(30, 0, item=TUESDAY, feed=SCIENCE), place(130, 100, item=TUESDAY, feed=SCIENCE)]
-    told = [checkpointed([*kept, *gone]), place(75, 75), place(145, 115, item=TUESDAY, feed=SCIENCE)]
-    history, devices = [event for event, _ in told], [device for _, device in told]
+    sent = [checkpointed([*kept, *gone]), place(75, 75), place(145, 115, item=TUESDAY, feed=SCIENCE)]
+    history, devices = [event for event, _ in sent], [device for _, device in sent]
     remains = remove(history, RemoveEvents(user_id=ALICE, now=NOON, feed=SCIENCE), devices)
     checkpoint = remains.events[-1]
     assert isinstance(checkpoint, UserCheckpoint)
@@ -196,11 +198,11 @@ def test_what_is_removed_leaves_the_sums() -> None:
 
 
 def test_an_import_brings_what_was_counted_and_a_removal_takes_it() -> None:
-    told = [place(0, 0), place(60, 60)]
-    command = ImportListening(user_id=ALICE, now=NOON, listening=tally(told, NEVER))
+    sent = [place(0, 0), place(60, 60)]
+    command = ImportListening(user_id=ALICE, now=NOON, listening=tally(sent, NEVER))
     imported = bring(command)
     assert seconds([(event, None) for event in imported]) == 60
-    assert seconds([*told, *((event, None) for event in imported)]) == 60, "once"
+    assert seconds([*sent, *((event, None) for event in imported)]) == 60, "once"
     assert bring(ImportListening(user_id=ALICE, now=NOON, listening=())) == []
     remains = remove(imported, RemoveEvents(user_id=ALICE, now=NOON, feed=NEWS), [None])
     assert seconds((event, None) for event in remains.events) == 0
@@ -208,11 +210,11 @@ def test_an_import_brings_what_was_counted_and_a_removal_takes_it() -> None:
 
 def test_of_an_import_that_knows_more_of_a_listening_the_rest_is_new() -> None:
     short, long = ([place(n, n) for n in range(0, end, 30)] for end in (301, 601))
-    (known,), (told,) = (tally(each, NEVER) for each in (short, long))
-    (rest,) = lacking(told.heard, known.heard)
+    (known,), (sent,) = (tally(each, NEVER) for each in (short, long))
+    (rest,) = lacking(sent.heard, known.heard)
     assert (rest.starts_at, rest.at, rest.seconds) == (after(300), after(600), 300)
-    assert list(lacking(told.heard, told.heard)) == list(lacking(known.heard, told.heard)) == []
-    assert list(lacking(told.heard, ())) == list(told.heard)
+    assert list(lacking(sent.heard, sent.heard)) == list(lacking(known.heard, sent.heard)) == []
+    assert list(lacking(sent.heard, ())) == list(sent.heard)
 
 
 # whatever devices report
@@ -232,19 +234,19 @@ PLACES = st.builds(
 HISTORIES = st.lists(PLACES, max_size=12)
 
 
-def within(told: Iterable[Span], start: datetime, end: datetime) -> float:
+def within(sent: Iterable[Span], start: datetime, end: datetime) -> float:
     return sum(
         span.rate * (min(span.ends_at, end) - max(span.starts_at, start)).total_seconds()
-        for span in told
+        for span in sent
         if span.starts_at < end and start < span.ends_at
     )
 
 
 @given(HISTORIES, st.integers(-1200, 900), st.integers(1, 600))
 def test_nobody_hears_more_than_three_seconds_in_one_and_never_less_than_none(
-    told: list[Told], start: int, length: int
+    sent: list[SentEvent], start: int, length: int
 ) -> None:
-    counted = list(counted_once(spans(tally(told, NEVER))))
+    counted = list(counted_once(spans(tally(sent, NEVER))))
     assert all(span.seconds > 0 and span.starts_at < span.ends_at for span in counted)
     heard = within(counted, after(start), after(start + length))
     # times are in whole microseconds
@@ -252,16 +254,16 @@ def test_nobody_hears_more_than_three_seconds_in_one_and_never_less_than_none(
 
 
 @given(HISTORIES)
-def test_spans_do_not_overlap_once_they_are_counted(told: list[Told]) -> None:
-    counted = sorted(counted_once(spans(tally(told, NEVER))))
+def test_spans_do_not_overlap_once_they_are_counted(sent: list[SentEvent]) -> None:
+    counted = sorted(counted_once(spans(tally(sent, NEVER))))
     assert all(one.ends_at <= other.starts_at for one, other in pairwise(counted))
 
 
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30), st.integers(1, 90), st.sampled_from("abc")))
 )
-def test_at_every_moment_the_fastest_of_those_that_play_counts(told: list[tuple[int, int, int, str]]) -> None:
-    playing = [Span(after(start), after(start + long), heard, "", "", of) for start, long, heard, of in told]
+def test_at_every_moment_the_fastest_of_those_that_play_counts(sent: list[tuple[int, int, int, str]]) -> None:
+    playing = [Span(after(start), after(start + long), heard, "", "", of) for start, long, heard, of in sent]
     counted = list(counted_once(playing))
     for moment in range(90):
         middle = after(moment + 0.5)
@@ -277,18 +279,18 @@ def test_thousands_that_overlap_are_counted_once() -> None:
 
 
 @given(HISTORIES, st.randoms(use_true_random=False))
-def test_neither_the_order_of_arrival_nor_a_repetition_matters(told: list[Told], random: Any) -> None:
-    again = [*told, *told[:3]]
+def test_neither_the_order_of_arrival_nor_a_repetition_matters(sent: list[SentEvent], random: Any) -> None:
+    again = [*sent, *sent[:3]]
     random.shuffle(again)
-    assert by_episode(tally(again, NEVER)) == by_episode(tally(told, NEVER))
+    assert by_episode(tally(again, NEVER)) == by_episode(tally(sent, NEVER))
 
 
 @given(st.lists(PLACES, max_size=10), st.integers(0, 900))
 def test_a_checkpoint_keeps_what_was_counted_and_what_comes_after_counts_as_without_it(
-    told: list[Told], cut: int
+    sent: list[SentEvent], cut: int
 ) -> None:
-    before = [one for one in told if one[0].played_at <= after(cut)]  # type: ignore[attr-defined]
-    later = [one for one in told if one not in before]
+    before = [one for one in sent if one[0].played_at <= after(cut)]  # type: ignore[attr-defined]
+    later = [one for one in sent if one not in before]
     kept = [checkpointed(before)]
     assert tally(kept, NEVER) == tally(before, NEVER)
     assert by_episode(tally([*kept, *later], NEVER)) == by_episode(tally([*before, *later], NEVER))
@@ -324,10 +326,10 @@ STRETCHES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40)), min_size
 
 @given(st.lists(STRETCHES, min_size=1, max_size=3), st.lists(PLACES, max_size=4))
 def test_stretches_that_overlap_in_imports_count_once(
-    imports: list[list[tuple[int, int]]], told: list[Told]
+    imports: list[list[tuple[int, int]]], sent: list[SentEvent]
 ) -> None:
     """This holds in one import or in several, and whatever was heard here of the same episode."""
-    history = [one for one in told if one[0].rss_source_item == MONDAY]  # type: ignore[attr-defined]
+    history = [one for one in sent if one[0].rss_source_item == MONDAY]  # type: ignore[attr-defined]
     is_here_already = bool(history)
     moments = {after(n) for one in imports for start, long in one for n in range(start, start + long)}
     for stretches in imports:

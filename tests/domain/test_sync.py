@@ -103,7 +103,7 @@ def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: Sy
     for feed, said in subscriptions.REGISTER.merge_payload(second.subscriptions, ALICE).items():
         assert (feed in lost) is (user.subscriptions[feed].active is not said.active)
     for item, heard in plays.REGISTER.merge_payload(second.play_statuses, ALICE).items():
-        assert (item in items) is not plays.REGISTER.says_same(user.plays[item], heard)
+        assert (item in items) is not plays.REGISTER.has_same_values(user.plays[item], heard)
     for conflict in lost.values():
         assert conflict.client != conflict.server
 

@@ -29,7 +29,7 @@ from eventstore.domain.restoring import Place, can_restore, facets
 from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.topics import TOPICS
-from eventstore.domain.undoing import Plan, Told, plan
+from eventstore.domain.undoing import PastEvent, Plan, plan
 from eventstore.domain.user import User, decide
 from tests.domain.drawn import LISTS, entries, events
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, SCIENCE, TUESDAY, folded, minutes
@@ -59,7 +59,7 @@ def view(user: User) -> dict[tuple[str, str], Any]:
 
 def undone(history: Sequence[Event], chosen: Sequence[int], at: datetime = LATER) -> tuple[Plan, list[Event]]:
     """The plan that undoes the events with these numbers, and the history including its events."""
-    told = [Told(event, number in chosen) for number, event in enumerate(history)]
+    told = [PastEvent(event, number in chosen) for number, event in enumerate(history)]
     found = plan(told, folded(history), None, at)
     return found, [*history, *(one.event for one in found.events)]
 
@@ -179,7 +179,9 @@ def test_the_collection_of_everything_stays_and_shares_are_no_changes() -> None:
 
 def test_of_a_history_whose_beginning_is_gone_what_came_before_must_be_known() -> None:
     def left(since: datetime) -> list[str]:
-        told = [Told(event, is_chosen) for event, is_chosen in zip(kept, [False, True, True], strict=True)]
+        told = [
+            PastEvent(event, is_chosen) for event, is_chosen in zip(kept, [False, True, True], strict=True)
+        ]
         found = plan(told, folded(history), since, LATER)
         return [one.reason for one in found.skipped] + [one.part.topic for one in found.changes]
 

@@ -35,7 +35,7 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.plays import PlayEntry, PlayRecorded, RecordPlay
 from eventstore.domain.sync import SyncUserData
-from eventstore.domain.undoing import Told, plan
+from eventstore.domain.undoing import PastEvent, plan
 from eventstore.domain.user import User, decide
 from tests.domain.scenarios import ALICE, NEWS, NOON, folded, key, minutes, refusal, synced, when
 
@@ -187,7 +187,7 @@ def test_it_is_cleared_and_brought_back_in_its_order() -> None:
     assert queued(events) == []
     events += when(add(ONE, 6, place="first"), events)
     cleared = [isinstance(event, PlaylistItemRemoved) for event in events]
-    told = [Told(event, is_chosen) for event, is_chosen in zip(events, cleared, strict=True)]
+    told = [PastEvent(event, is_chosen) for event, is_chosen in zip(events, cleared, strict=True)]
     back = [one.event for one in plan(told, folded(events), None, minutes(7)).events]
     assert queued([*events, *back]) == before == [TWO, ONE, THREE]
 
