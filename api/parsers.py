@@ -59,14 +59,14 @@ class BodyParser(BaseParser):
         if issubclass(operation.body, RawBody):
             return _raw_body(operation.body, request, operation)
         _check_is_json(request)
-        return decode(operation.body, _bytes(request, operation), operation.most_entries)
+        return decode(operation.body, read_body(request, operation.largest), operation.most_entries)
 
 
 def _raw_body(struct: type[RawBody], request: HttpRequest, operation: Operation) -> RawBody:
     content_type = request.META.get("CONTENT_TYPE", "")
     if content_type.partition(";")[0].strip().lower() not in struct.media_types or _is_encoded(request):
         raise UnsupportedMediaType(content_type, f"Send {' or '.join(struct.media_types)}, not compressed.")
-    return struct(_bytes(request, operation), content_type)
+    return struct(read_body(request, operation.largest), content_type)
 
 
 def decode(struct: type[T], raw: bytes, most_entries: int | None = None) -> T:
@@ -155,23 +155,25 @@ def _is_encoded(request: HttpRequest) -> bool:
     return bool(request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity")
 
 
-def _bytes(request: HttpRequest, operation: Operation) -> bytes:
-    """Return the raw body; a body that declares itself too large is refused before it is read."""
+def read_body(request: HttpRequest, largest: int) -> bytes:
+    """Return the raw body; a body that declares itself too large is refused before it is read. Raises
+    ``ParseError`` and ``ApiError`` 413."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         # Django reads nothing if no Content-Length is given
-        raw = request.META["wsgi.input"].read(operation.largest + 1)
-        _check_size(len(raw), operation.largest)
+        raw = request.META["wsgi.input"].read(largest + 1)
+        check_size(len(raw), largest)
         return bytes(raw)
     if length and not re.fullmatch("[0-9]{1,20}", length):
         raise ParseError("Content-Length is not a number.")
     size = int(length or 0)
-    _check_size(size, operation.largest)
+    check_size(size, largest)
     # Django's own limit is meant for ordinary requests
     return request.body if size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE else request.read()
 
 
-def _check_size(size: int, largest: int) -> None:
+def check_size(size: int, largest: int) -> None:
+    """Raise ``ApiError`` 413 if a body of ``size`` bytes is too large."""
     if size > largest:
         limit = f"{largest // MIB} MiB" if largest >= MIB else f"{largest // KIB} KiB"
         raise ApiError(413, "too_large", f"The body may have {limit} at most.")

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import get_script_prefix
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ParseError
 
 from accounts import app_log, app_login, attempts
 from accounts.addresses import client_address
@@ -29,6 +29,7 @@ from api.clock import now
 from api.errors import ApiError
 from api.gpodder.marks import App
 from api.operations import MIB
+from api.parsers import check_size, read_body
 from api.throttles import WINDOW
 from eventstore.domain.batch import Batch
 from eventstore.domain.messages import Command
@@ -302,20 +303,10 @@ def check_rate(request: HttpRequest) -> None:
 
 
 def _raw(request: HttpRequest) -> bytes:
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if length and not (length.isascii() and length.isdigit() and len(length) < 20):
-        raise bad("Content-Length is not a number.")
-    if length:
-        if int(length) > LARGEST:
-            raise _too_large()
-        return request.read() if int(length) else b""
-    if "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        return b""
-    # Django reads nothing if no Content-Length is given
-    raw = bytes(request.META["wsgi.input"].read(LARGEST + 1))
-    if len(raw) > LARGEST:
-        raise _too_large()
-    return raw
+    try:
+        return read_body(request, LARGEST)
+    except ParseError as error:
+        raise bad(str(error.detail)) from None
 
 
 def _unpacked(raw: bytes, encoding: str) -> bytes:
@@ -329,15 +320,10 @@ def _unpacked(raw: bytes, encoding: str) -> bytes:
         found = unpack.decompress(raw, LARGEST + 1)
     except zlib.error:
         raise bad("The body is not gzip.") from None
-    if len(found) > LARGEST:
-        raise _too_large()
+    check_size(len(found), LARGEST)
     if not unpack.eof:
         raise bad("The body is cut off.")
     return found
-
-
-def _too_large() -> ApiError:
-    return ApiError(413, "too_large", "The body may have 16 MiB at most.")
 
 
 def _named(sent: Any) -> str:
