@@ -5,7 +5,7 @@ store alone; ``settle`` decides, and may run twice at the same time.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -16,7 +16,9 @@ import psycopg
 from django.db import transaction
 
 from eventstore import marks
+from eventstore.database import discard_when_broken, raw_connection
 from eventstore.domain.identifiers import feed_key_of, feed_of_url
+from eventstore.prepared import Prepared
 from feeds import identity
 from feeds.documents import Channel
 from feeds.fetch import Outcome
@@ -105,10 +107,15 @@ MOVED = """SELECT alias.feed_key, alias.url, feed.url, alias.since
    AND alias.feed_key > %s
  ORDER BY alias.feed_key LIMIT %s"""
 
-NEW_ADDRESSES = """SELECT alias.feed_key, feed.url
-  FROM system.feed_aliases AS alias JOIN system.feeds AS feed ON feed.id = alias.feed_id
- WHERE alias.feed_key = ANY(%s) AND alias.reason IN ('twin', 'moved', 'new_feed_url')
-   AND alias.url <> feed.url"""
+NEW_ADDRESSES = Prepared(
+    "new_addresses",
+    """
+    SELECT replace(alias.feed_key::text, '-', ''), feed.url
+      FROM system.feed_aliases AS alias JOIN system.feeds AS feed ON feed.id = alias.feed_id
+     WHERE alias.feed_key = ANY(string_to_array(%(keys)s::text, ' ')::uuid[])
+       AND alias.reason IN ('twin', 'moved', 'new_feed_url') AND alias.url <> feed.url
+    """,
+)
 
 
 class Settled(msgspec.Struct):
@@ -142,9 +149,12 @@ class _Change(NamedTuple):
 
 def new_addresses(names: Collection[str]) -> dict[str, str]:
     """Return those of the given feeds (``rss_source_feed``) that have moved, each with its new name."""
-    keys = {UUID(feed_key_of(name)): name for name in names}
-    rows: Iterable[tuple[UUID, str]] = execute(NEW_ADDRESSES, [list(keys)]) if keys else ()
-    return {keys[key]: feed_of_url(url) for key, url in rows}
+    if not names:
+        return {}
+    keys = {feed_key_of(name).encode(): name for name in names}
+    with discard_when_broken("system"):
+        rows = NEW_ADDRESSES.rows(raw_connection("system"), {"keys": b" ".join(keys)})
+    return {keys[key]: feed_of_url(url.decode()) for key, url in rows if key and url}
 
 
 def observe(

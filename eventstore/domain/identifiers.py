@@ -19,7 +19,7 @@ LONGEST_ITEM = 4_096  # bytes, decoded
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
-WITHOUT_GUID = ("L", "C")
+ITEM_WITHOUT_GUID = ("L", "C")
 _URL_SAFE = str.maketrans("-_", "+/")
 # control characters, the line and the paragraph separator, halves of surrogate pairs
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -178,7 +178,7 @@ def digests_of(feed: str | None, item: str | None) -> tuple[str | None, str | No
 def has_guid(item: str) -> bool:
     # the base64 of a text that starts with a comma or a line break starts with one of these, which a GUID may
     # start with, too
-    return not item.startswith(WITHOUT_GUID) or bool(parts_of_item(item)[0])
+    return not item.startswith(ITEM_WITHOUT_GUID) or bool(parts_of_item(item)[0])
 
 
 def normalise_guid(guid: str) -> str:

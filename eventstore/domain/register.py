@@ -10,7 +10,7 @@ import msgspec
 
 from eventstore.domain import times
 from eventstore.domain.fields import FEED, ITEM, Carrier, Field, Group, Key, copier, copier_of_all, reader
-from eventstore.domain.identifiers import WITHOUT_GUID, digests_of, has_guid
+from eventstore.domain.identifiers import ITEM_WITHOUT_GUID, digests_of, has_guid
 from eventstore.domain.messages import Event, Order
 from eventstore.domain.naming import Episode
 from eventstore.domain.partial import pick, states
@@ -304,7 +304,7 @@ class Register(Generic[S]):
         for key, of in entries.items():
             item = item_of(of)
             # repeats the first test of ``has_guid``, whose call would take longer
-            if item is not None and item.startswith(WITHOUT_GUID) and not has_guid(item):
+            if item is not None and item.startswith(ITEM_WITHOUT_GUID) and not has_guid(item):
                 feed, _ = self.feed_and_item(key, of)
                 yield Episode(feed or "", item)
 

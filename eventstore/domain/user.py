@@ -9,6 +9,7 @@ from eventstore.domain.checkpoint import OTHER_EVENTS, TakeCheckpoint, UserCheck
 from eventstore.domain.collections import AddFeedToCollection, CollectionCreated, default_id
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.errors import DomainError
+from eventstore.domain.identifiers import ITEM_WITHOUT_GUID
 from eventstore.domain.listening import ImportListening, bring
 from eventstore.domain.messages import Command, Event
 from eventstore.domain.partial import pick
@@ -128,7 +129,8 @@ def evolve(user: User, event: Event) -> None:
         topic.register.evolve(getattr(user, topic.name), event)
         carrier = topic.carriers[type(event)]
         item = carrier.item(event)
-        if item is not None:
+        # repeats the first test of ``note``, whose calls would take longer
+        if item is not None and item.startswith(ITEM_WITHOUT_GUID):
             episodes.note(user, carrier.feed(event) or "", item)
 
 
