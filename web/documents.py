@@ -128,7 +128,7 @@ def _contents(kind: Kind, row: EpisodeRow, kept: FetchedDocument, now: datetime)
         return {"chapters": chapters_of(row, now)}
     source = supplements.source_of(kind, row.extra)
     segments = stored_segments(bytes(kept.content))
-    return {"paragraphs": list(paragraphs(segments)), "language": source.language if source else None}
+    return {"paragraphs": list(paragraphs(segments)), "spoken": source.language if source else None}
 
 
 def _kept(kind: Kind, row: EpisodeRow, now: datetime) -> FetchedDocument | None:

@@ -212,11 +212,16 @@ def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, cont
         row.recorded_at if is_late else None,
         source_of(origin, context.apps),
         holds,
-        f"/history/{row.event_id}/undo" if holds and event and undoing.is_change(event) else "",
+        f"/history/{row.event_id}/undo" if holds and event and _is_change(event, before) else "",
         row.event_id in context.undone.taken_back,
         row.version,
         row.recorded_at,
     )
+
+
+def _is_change(event: Event, before: str) -> bool:
+    """Whether there is something to undo: not where an event repeats what was known."""
+    return undoing.is_change(event) and not (before and before == deeds.before_words(event))
 
 
 def source_of(origin: Origin, apps: Mapping[str, str]) -> str:

@@ -13,7 +13,8 @@ class Section(NamedTuple):
     """A section of the site. ``paths``: the prefixes of the paths that belong to it.
     ``apart``: a line is drawn before it.
 
-    ``on_phone``: it is shown in the bar at the bottom of a phone, which has room for five.
+    ``on_phone``: it is shown in the bar at the bottom of a phone, which has room for five. ``others``: the
+    prefixes of the paths that belong to it there, too.
     """
 
     label: str | Promise
@@ -22,6 +23,7 @@ class Section(NamedTuple):
     paths: tuple[str, ...] = ()
     apart: bool = False
     on_phone: bool = True
+    others: tuple[str, ...] = ()
 
     def holds(self, path: str) -> bool:
         """Whether a path belongs to it."""
@@ -34,7 +36,11 @@ SECTIONS = (
     Section(_("Up next"), "list-ordered", "/queue", ("/queue/",), on_phone=False),
     Section(_("Podcasts"), "library", "/subscriptions", ("/podcasts/",)),
     Section(
-        pgettext_lazy("navigation", "Playlists"), "list-music", "/playlists", ("/playlists/", "/collections")
+        pgettext_lazy("navigation", "Playlists"),
+        "list-music",
+        "/playlists",
+        ("/playlists/", "/collections"),
+        others=("/queue",),
     ),
     Section(_("Discover"), "compass", "/trending/podcasts", DISCOVER),
     Section(_("History"), "history", "/history", on_phone=False),
@@ -45,12 +51,14 @@ SECTIONS = (
         "/settings/account",
         ("/settings/", "/apps", "/privacy-manager"),
         apart=True,
+        others=("/history", "/statistics"),
     ),
 )
 
 
 def sections(request: HttpRequest) -> dict[str, object]:
-    """Context processor for every template: the sections, each with whether the requested page belongs to it;
-    and whether pages are notified of changes at once."""
-    found = [(section, section.holds(request.path)) for section in SECTIONS]
+    """Context processor for every template: the sections, each with whether the requested page belongs to it,
+    and whether it does on a phone; and whether pages are notified of changes at once."""
+    path = request.path
+    found = [(section, section.holds(path), path.startswith(section.others)) for section in SECTIONS]
     return {"navigation": found, "live": settings.LIVE}

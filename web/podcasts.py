@@ -154,7 +154,7 @@ def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
         "is_read": summary.is_read,
         "details": details,
         "description": safe_html(details.description),
-        "language": subjects.language(details.language or "") or details.language,
+        "spoken": subjects.language(details.language or "") or details.language,
         "categories": [subjects.category(each) for each in details.categories or []],
         "links": _links(details, known),
         "people": _people(details.extra),

@@ -69,7 +69,8 @@ def test_the_set_up_is_kept_by_nobody() -> None:
 
 def test_the_policy_leaves_no_room_for_scripts_and_styles_in_a_page() -> None:
     forbidden = re.compile(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|javascript:")
-    assert [path.name for path in templates() if forbidden.search(path.read_text())] == []
+    pages = [path for path in templates() if path.parent.name != "mails"]  # mail programs know no style sheet
+    assert [path.name for path in pages if forbidden.search(path.read_text())] == []
 
 
 def test_sheets_and_scripts_are_small_together() -> None:

@@ -26,6 +26,7 @@ def test_it_shows_what_is_known(alice: User) -> None:
         1,
         2,
         author="Ada",
+        language="fr",
         categories=["Arts"],
         extra={
             "funding": [{"url": "https://give.example/", "text": "Buy us tea"}],
@@ -37,6 +38,7 @@ def test_it_shows_what_is_known(alice: User) -> None:
         "Show 1",
         "Ada",
         "Arts",
+        "<dd>French</dd>",
         "Buy us tea",
         'href="https://give.example/"',
         "Grace",
