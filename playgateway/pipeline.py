@@ -1,7 +1,8 @@
 """Runs one statement from an event loop, over one connection, without a thread.
 
-libpq's pipeline mode: each request sends the statement at once, whether or not earlier ones have been
-answered, and results come back in the order of the requests. A thread that waits for PostgreSQL costs three
+libpq's pipeline mode: each request sends the statement whether or not earlier ones have been answered, and
+results come back in the order of the requests. What requests ask in one turn of the loop is sent together,
+and answered together. A thread that waits for PostgreSQL costs three
 times as much processor time as that, most of it for taking turns with the event loop.
 """
 
@@ -45,7 +46,8 @@ class Pipeline:
         self._opens_at = 0.0
         # the futures of rows that have been asked for, and when
         self._waiting: deque[Waiting] = deque()
-        self._row: Row | None = None
+        # groups of statements that were sent, and whether those sent since are to become one
+        self._groups, self._is_ending = 0, False
         self._watch: asyncio.TimerHandle | None = None
 
     async def first_row(self, *values: bytes) -> Row | None:
@@ -63,11 +65,24 @@ class Pipeline:
         self._waiting.append((row, loop.time()))
         try:
             self._connection.pgconn.send_query_prepared(NAME, values)
-            self._connection.pgconn.pipeline_sync()
         except psycopg.Error as failure:
             self._close(failure)
+        if not self._is_ending:
+            self._is_ending = True
+            loop.call_soon(self._end_group)
         self._watch = self._watch or loop.call_later(TIMEOUT, self._check, loop)
         return await row
+
+    def _end_group(self) -> None:
+        """Send the statements of this turn of the loop."""
+        self._is_ending = False
+        if self._connection is None:
+            return
+        try:
+            self._connection.pgconn.pipeline_sync()
+            self._groups += 1
+        except psycopg.Error as failure:
+            self._close(failure)
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._opening is None and loop.time() >= self._opens_at:
@@ -93,23 +108,24 @@ class Pipeline:
         try:
             pgconn.flush()
             pgconn.consume_input()
-            while self._waiting and not pgconn.is_busy():
+            while self._groups and not pgconn.is_busy():
                 if (result := pgconn.get_result()) is not None:
                     self._take(result)
         except psycopg.Error as failure:
             self._close(failure)
 
     def _take(self, result: PGresult) -> None:
-        """Take a result: first the rows of a statement, then its end. Raises ``psycopg.Error`` for others."""
-        if result.status == ExecStatus.TUPLES_OK:
-            columns = range(result.nfields)
-            self._row = [result.get_value(0, column) for column in columns] if result.ntuples else None
-        elif result.status == ExecStatus.PIPELINE_SYNC:
-            waiting, _ = self._waiting.popleft()
-            if not waiting.done():  # else the client has disconnected
-                waiting.set_result(self._row)
-        else:
+        """Take the rows of a statement, or the end of a group. Raises ``psycopg.Error`` for other results."""
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            self._groups -= 1
+            return
+        if result.status != ExecStatus.TUPLES_OK:
             raise psycopg.errors.error_from_result(result)
+        columns = range(result.nfields)
+        row = [result.get_value(0, column) for column in columns] if result.ntuples else None
+        waiting, _ = self._waiting.popleft()
+        if not waiting.done():  # else the client has disconnected
+            waiting.set_result(row)
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watch = None
@@ -124,7 +140,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
         self._connection.close()
-        self._connection, self._opens_at = None, loop.time() + PAUSE
+        self._connection, self._groups, self._opens_at = None, 0, loop.time() + PAUSE
         _report(failure)
         while self._waiting:
             waiting, _ = self._waiting.popleft()
