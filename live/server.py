@@ -208,9 +208,3 @@ def _later(socket: ServerConnection, status: HTTPStatus, text: str) -> Response:
     response = socket.respond(status, text)
     response.headers["Retry-After"] = "5"
     return response
-
-
-def free_port(server: Server) -> int:
-    """Return the port of a server that was started without a given port."""
-    listening: sockets.socket = next(iter(server.sockets))
-    return int(listening.getsockname()[1])

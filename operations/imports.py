@@ -18,8 +18,7 @@ from feeds.imports.progress import KINDS, Progress
 from feeds.imports.work import work
 from jobs.announcing import announce
 from operations.errors import OperatorError
-
-Say = Callable[[str], None]
+from operations.exclusive import Say
 
 
 class ImportFailed(OperatorError):

@@ -24,6 +24,7 @@ from eventstore.failpoints import failpoint
 from operations import backup, dump, erasures, inventory, maintenance, stores
 from operations.backup import Backup, Damaged, Store
 from operations.errors import Refused
+from operations.exclusive import Say
 from operations.stopped import forget, last_position_of_read_models, without_programs
 from operations.stores import Connection, Note, place, read_note, write_note
 
@@ -32,7 +33,6 @@ VALUABLE = {"events": "events.events", "system": "system.users"}
 # how long the locks on an empty store's tables may wait for readers
 LOCK_TIMEOUT = "5s"
 
-Say = Callable[[str], object]
 Rebuild = Callable[[], object]
 Stopped = dict[Store, Connection]  # connections to the stores that are restored
 

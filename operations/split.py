@@ -20,7 +20,7 @@ from psycopg import sql
 from eventstore.failpoints import failpoint
 from operations import dump, inventory, maintenance, stores
 from operations.errors import OperatorError, Refused
-from operations.exclusive import exclusive
+from operations.exclusive import Say, exclusive
 from operations.inventory import TableSum
 from operations.stores import (
     SCHEMAS,
@@ -53,7 +53,6 @@ NAMES: Final = {
     "events": "^balados-(events|listener)$",
     "projections": "^balados-(projections|projector.*|catch-up-.*|rebuild.*)$",
 }
-Say = Callable[[str], None]
 Confirm = Callable[[str], None]
 
 

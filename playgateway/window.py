@@ -126,12 +126,6 @@ def _run(script: Script, keys: Sequence[str], *values: int) -> Any:
 _away_until = 0.0
 
 
-def forget_outage() -> None:
-    """Ask Redis again at once (for tests)."""
-    global _away_until
-    _away_until = 0.0
-
-
 def _key_of_session(session: Session) -> str:
     user_id, episode_id = session
     return _key(f"{user_id} {episode_id}")

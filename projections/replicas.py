@@ -96,13 +96,6 @@ def states() -> list[State]:
     return [_state(_number(alias), primary, _look(alias)) for alias in settings.PROJECTIONS_REPLICAS]
 
 
-def forget() -> None:
-    """Drop what this process knows of the servers."""
-    global _looked_at
-    _looked_at = float("-inf")
-    _left_out_until.clear()
-
-
 def _state(number: int, primary: tuple[int, float] | None, replica: tuple[int, float] | None) -> State:
     if primary is None:
         return State(number, UNKNOWN)

@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from django.http import HttpResponse
+from websockets.asyncio.server import Server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -19,10 +20,14 @@ from api.middleware import ApiGate
 from balados.requests import Observed
 from live.limits import Limits
 from live.requests import Responder
-from live.server import Live, free_port
+from live.server import Live
 from tests.api.devices import Device
 
 WAIT = 10.0  # seconds to wait for what usually arrives within milliseconds
+
+
+def _port_of(server: Server) -> int:
+    return int(next(iter(server.sockets)).getsockname()[1])
 
 
 class Gateway:
@@ -63,7 +68,7 @@ class Gateway:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         self.live = Live(self._answer, self.limits, clock=lambda: self.now, draw=lambda: 0.5)
         await self.live.run(
-            "127.0.0.1", 0, self._stopped, lambda server: self._started.set_result(free_port(server))
+            "127.0.0.1", 0, self._stopped, lambda server: self._started.set_result(_port_of(server))
         )
 
 

@@ -30,7 +30,7 @@ def _as_at_the_start(stores: None, settings: Settings) -> Iterator[None]:
 
 def forget() -> None:
     sessions.send()
-    window.forget_outage()
+    window._away_until = 0.0
     promptly.pause(0)
     attempts._away_until = 0.0
     tokens._noted.clear()

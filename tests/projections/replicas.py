@@ -138,6 +138,12 @@ def projections_on(primary: Server) -> Iterator[None]:
         store.update(usual)
 
 
+def _forget() -> None:
+    """Drop what this process knows of the servers."""
+    replicas._looked_at = float("-inf")
+    replicas._left_out_until.clear()
+
+
 @contextmanager
 def reading_from(*found: Server) -> Iterator[None]:
     """Read from these replicas until the end of the block."""
@@ -145,11 +151,11 @@ def reading_from(*found: Server) -> Iterator[None]:
     for alias, each in configured.items():
         connections.databases[alias] = {**connections.databases["projections"], **each}
     usual, settings.PROJECTIONS_REPLICAS = settings.PROJECTIONS_REPLICAS, list(configured)
-    replicas.forget()
+    _forget()
     try:
         yield
     finally:
-        replicas.forget()
+        _forget()
         settings.PROJECTIONS_REPLICAS = usual
         for alias in configured:
             leave(alias)
