@@ -12,11 +12,13 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from eventstore import changes
+from eventstore.database import discard_when_broken, raw_connection
 from eventstore.domain.episode_actions import EpisodeActionRecorded
 from eventstore.domain.held_removals import RemovalHeld, RemovalSettled
 from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
+from eventstore.prepared import Prepared
 from projections.connect import run
 
 # the events that apps are told of, in two topics that share their marks
@@ -51,13 +53,17 @@ ON CONFLICT DO NOTHING RETURNING mark
 """
 # Let an app's last mark stand for a later version. The commit does not wait for the disk: after a crash the
 # mark stands for the earlier version again, and the app is sent its own changes once more.
-MOVE = """
-WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-UPDATE system.sync_marks SET version = %(version)s, at = %(now)s FROM unhurried
- WHERE user_id = %(user)s AND app = %(app)s AND version = %(known)s
-   AND mark = (SELECT max(mark) FROM system.sync_marks WHERE user_id = %(user)s AND app = %(app)s)
-RETURNING mark
-"""
+MOVE = Prepared(
+    "move_mark",
+    """
+    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+    UPDATE system.sync_marks SET version = %(version)s::bigint, at = %(now)s::timestamptz FROM unhurried
+     WHERE user_id = %(user)s::uuid AND app = %(app)s::text AND version = %(known)s::bigint
+       AND mark = (SELECT max(mark) FROM system.sync_marks
+                    WHERE user_id = %(user)s::uuid AND app = %(app)s::text)
+    RETURNING mark
+    """,
+)
 DROP_ABOVE = "DELETE FROM system.sync_marks WHERE user_id = %s AND version > %s"
 
 
@@ -164,9 +170,11 @@ def after_upload(app: App, before: int, version: int, topic: Types, now: datetim
 def _move(app: App, known: int, version: int, now: datetime) -> int | None:
     """Let the app's last mark stand for ``version`` if it stands for version ``known``; return the mark, or
     None if it does not."""
-    values = {"user": app.user_id, "app": app.key, "known": known, "version": version, "now": now}
-    row = run(MOVE, values, "system").fetchone()
-    return None if row is None else int(row[0])
+    values = {"user": str(app.user_id), "app": app.key, "known": str(known), "version": str(version)}
+    texts = {name: text.encode() for name, text in (values | {"now": now.isoformat()}).items()}
+    with discard_when_broken("system"):
+        mark = MOVE.first_value(raw_connection("system"), texts)
+    return None if mark is None else int(mark)
 
 
 def _draw(app: App, last: Mark | None, version: int, now: datetime) -> int:
