@@ -67,6 +67,9 @@ class Prepared:
 
 
 def _failure(connection: Connection, result: PGresult) -> psycopg.Error:
-    if connection.pgconn.status != ConnStatus.OK:
+    failure = errors.error_from_result(result)
+    # Without a SQLSTATE the error is libpq's own: it could not send to a server that has ended, for example,
+    # and then does not change the connection's status.
+    if connection.pgconn.status != ConnStatus.OK or failure.sqlstate is None:
         return psycopg.OperationalError(result.get_error_message())
-    return errors.error_from_result(result)
+    return failure
