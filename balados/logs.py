@@ -62,6 +62,7 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "axes": {"level": "WARNING"},
             # several lines for every task
             "celery": {"level": "WARNING"},
+            "celery.beat": {"filters": ["stackless"]},
             # a warning for every 4xx, with its address: what a listener follows must not be logged
             "django.request": {"level": "ERROR", "filters": ["unexpected"]},
             # an error with a traceback for each request with a wrong Host; the request's own line already
@@ -71,10 +72,21 @@ def configuration(level: str, form: str) -> dict[str, Any]:
             "psycopg.pool": {"level": "WARNING", "filters": ["stores"]},
         },
         "filters": {
+            "stackless": {"()": "balados.logs.WithoutStacks"},
             "stores": {"()": "balados.logs.OncePerOutage"},
             "unexpected": {"()": "balados.logs.Unexpected"},
         },
     }
+
+
+class WithoutStacks(logging.Filter):
+    """Keeps one line of what the scheduler reports about a task that it cannot send. While Redis is away or
+    full, that is several times a minute, and Celery adds two stacks each time."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.args, tuple):
+            record.msg, record.args, record.exc_info = "%s", record.args[:1], None
+        return True
 
 
 class OncePerOutage(logging.Filter):

@@ -35,6 +35,7 @@ from jobs.retention import Run, last_run
 from operations import maintenance, stores
 from projections import lag, replicas
 from projections.failures import suppress_outages
+from web import readiness
 
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
 # what processes count: the key in Redis, the name of the metric, what it means, and its labels
@@ -259,10 +260,11 @@ def _worker(last: Run | None) -> list[Metric]:
 
 
 def _has_room(name: str) -> bool:
-    """Whether the disk of a store has room. For Redis, this is always true: collecting its metrics writes to
-    it, and so fails on a full disk."""
+    """Whether a store takes writes: its disk is not full, nor the memory of Redis."""
+    if name == "redis":
+        return readiness.redis_check() == readiness.OK
     with suppress_outages():
-        return name == "redis" or stores.has_room(raw_connection(name))
+        return stores.has_room(raw_connection(name))
     return False
 
 

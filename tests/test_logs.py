@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError
+from celery.schedules import schedule
 from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from accounts import pseudonyms
 from accounts.models import User
 from balados import logs, redaction
+from balados.celery import app as celery
 from balados.redaction import GONE
 from balados.requests import HEADER, Observed
 from tests.api.devices import Device, feed
@@ -184,6 +187,19 @@ def test_an_outage_of_a_store_has_a_line_when_it_begins_and_one_when_it_ends(
     ]
     pool.warning("rolling back returned connection: %s", object())
     assert len(lines.all()) == 3
+
+
+def test_a_task_that_cannot_be_sent_is_one_line(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = Scheduler(celery, schedule={}, lazy=True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise SchedulingError("command not allowed when used memory > 'maxmemory'")
+
+    monkeypatch.setattr(scheduler, "apply_async", refuse)
+    scheduler.apply_entry(ScheduleEntry("feeds", "jobs.feeds.pump", schedule=schedule(10.0), app=celery))
+    (line,) = lines.all()
+    assert line["event"] == "command not allowed when used memory > 'maxmemory'"
+    assert "exception" not in line
 
 
 @pytest.mark.parametrize("words", ["%s %s", "%d", "\ud800 %s"])

@@ -61,7 +61,7 @@ def checks() -> dict[str, str]:
     """Return the result of each check: ``ok``, or what is wrong. Waits up to 5 s for
     each store that is unavailable."""
     found = {alias: _store(alias) for alias in STORES}
-    found["redis"] = _redis()
+    found["redis"] = redis_check()
     readable = found["projections"] == found["events"] == OK
     if readable and _is_log_older():
         found["events"], readable = OLDER, False
@@ -91,7 +91,8 @@ def _store(alias: str) -> str:
     return OK if _known_migrations(alias) <= applied.keys() else UNMIGRATED
 
 
-def _redis() -> str:
+def redis_check() -> str:
+    """Return ``ok`` if Redis answers and takes writes, or what is wrong."""
     try:
         with redis.Redis.from_url(settings.REDIS_URL, **TIMEOUTS) as connection:
             connection.set("ready", "", ex=10)

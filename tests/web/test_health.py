@@ -71,8 +71,10 @@ def test_a_redis_that_is_full_is_not_said_to_be_away(settings: Settings) -> None
         client.config_set("maxmemory", 1)
         try:
             response = Visitor().get("/health/ready")
+            figures = text_of(Visitor(REMOTE_ADDR="127.0.0.1").get("/metrics"))
         finally:
             client.config_set("maxmemory", 0)
+    assert 'balados_store_up{store="redis"} 0.0' in figures
     assert response.json() == readiness_of({"redis": "takes no writes"})
 
 
