@@ -26,4 +26,5 @@ if __name__ == "__main__":
         sys.exit(128 + signal.SIGPIPE)
     except ImproperlyConfigured as error:
         # a setting that cannot be: the operator's, and said in a line
-        sys.exit(f"balados: {error}")
+        of_no_store = "supply the ENGINE value" in str(error)
+        sys.exit(f"balados: {environment.NO_DEFAULT if of_no_store else error}")

@@ -50,7 +50,7 @@ class Administration(AdminSite):
             try:
                 return view(request, *args, **kwargs)
             except UNANSWERABLE:
-                if not (request.GET or args or kwargs):
+                if not (request.GET or "_selected_action" in request.POST or args or kwargs):
                     raise
                 # with the traceback: if it is a bug of ours after all, it is not lost
                 logger.warning("400 in the administration", exc_info=True)

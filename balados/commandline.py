@@ -24,9 +24,10 @@ class Utility(ManagementUtility):
             parser = create_parser(*args, **options)
             for action in parser._actions:
                 if action.dest == "database" and action.default == DEFAULT_DB_ALIAS:
-                    action.choices = tuple(SCHEMAS)
+                    action.choices = ("system",) if subcommand in OF_ACCOUNTS else tuple(SCHEMAS)
                     action.default = "system" if subcommand in OF_ACCOUNTS else None
                     action.required = action.default is None
+                    action.help = "The store to use."  # Django's text names its default
             return parser
 
         command.create_parser = create  # type: ignore[method-assign]

@@ -261,6 +261,8 @@ NO_STORE = (
     f"no database: DATABASE_URL is not set, and BALADOS_HOME ({BALADOS_HOME}) holds no instance. Set"
     " DATABASE_URL, or start an instance with `make run` (another BALADOS_HOME names another)"
 )
+# for commands of Django that have no --database
+NO_DEFAULT = "this command uses Django's default database, which no store is, so it cannot be used here"
 PROJECTIONS_URL = _store("PROJECTIONS_URL", DATABASE_URL)
 EVENT_STORE_URL = _store("EVENT_STORE_URL", DATABASE_URL)
 # Streaming replicas of the projections (projections/replicas.py). They are read while they lag by at most

@@ -33,12 +33,21 @@ def make(home: Path) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"BALADOS_HOME {home} cannot be created: {error.strerror}") from error
-    owner = home.stat().st_uid
-    if owner != os.geteuid():
-        name = pwd.getpwuid(owner).pw_name
+    if (owner := home.stat().st_uid) != os.geteuid():
+        name = _user(owner)
         raise Refused(
             f"BALADOS_HOME {home} belongs to {name}: run as {name}, or set BALADOS_HOME to another directory"
         )
+    if not os.access(home, os.W_OK):
+        raise Refused(f"BALADOS_HOME {home} cannot be written to: set BALADOS_HOME to another directory")
+
+
+def _user(number: int) -> str:
+    """Return the name of a system user; in a container, some have none."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 @contextlib.contextmanager

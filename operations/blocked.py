@@ -6,16 +6,15 @@ from typing import NoReturn
 from django.core.management.base import BaseCommand
 
 WHY = (
-    "{name} is blocked on the command line: it knows neither the three stores nor their lock.\n"
-    "Use manage.py {instead}"
+    "{name} is blocked on the command line: it knows neither the three stores nor their lock.\nUse {instead}"
 )
 
 
 class Blocked(BaseCommand):
     """Replaces Django's command of the same name, and is refused on the command line only.
 
-    ``call_command`` still works, because the test runners need it. ``instead``: what to run instead, and what
-    for.
+    ``call_command`` still works, because the test runners need it. ``instead``: the command line to use
+    instead, and what it does.
     """
 
     instead: str

@@ -216,6 +216,10 @@ def test_no_id_is_a_fault_of_ours(browser: Client, alice: User) -> None:
     for odd in ("notuuid", "%00", "9" * 30, "(", "a" * 3_000):
         for page in (f"r/{users}/{odd}/", f"accounts/user/{odd}/change/", f"accounts/appgrant/{odd}/delete/"):
             assert browser.get(f"/admin/{page}").status_code in (302, 400, 404), page
+    for odd in ("notuuid", "\x00", "9" * 30):
+        for page in ("accounts/appgrant/", "accounts/apppassword/", "feeds/category/"):
+            chosen = {"action": "delete_selected", "_selected_action": odd}
+            assert browser.post(f"/admin/{page}", chosen).status_code in (200, 302, 400), page
 
 
 def test_a_fault_of_ours_stays_one(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:

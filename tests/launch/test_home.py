@@ -25,6 +25,16 @@ def test_somebody_elses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(Refused, match="belongs to"):
         home.make(tmp_path)
+    nobody = 54_321  # a number without a name, as in a container
+    monkeypatch.setattr(Path, "stat", lambda path: os.stat_result((0o40700, 0, 0, 1, nobody, 0, 0, 0, 0, 0)))
+    with pytest.raises(Refused, match=f"belongs to user {nobody}: "):
+        home.make(tmp_path)
+
+
+def test_one_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # as on a read-only file system
+    with pytest.raises(Refused, match="cannot be written to"):
+        home.make(tmp_path)
 
 
 def test_what_it_remembers_is_what_the_last_run_left(tmp_path: Path) -> None:

@@ -1,14 +1,26 @@
 """Django's own commands, which do not know of the three stores: they are refused to people but available to
 test runners, or they ask which store is meant."""
 
+import subprocess
+import sys
+
 import pytest
+from django.core.mail import EmailMessage
 from django.core.management import call_command, execute_from_command_line
 from django.core.management.base import CommandError
+from pytest_django.fixtures import Settings
 
 from accounts.models import User
+from balados import environment
 from balados.commandline import Utility
 
-BLOCKED = {"migrate": "db_migrate", "flush": "db_reset", "sqlflush": "db_reset", "reset_db": "db_reset"}
+BLOCKED = {
+    "migrate": "manage.py db_migrate",
+    "flush": "manage.py db_reset",
+    "sqlflush": "manage.py db_reset",
+    "reset_db": "manage.py db_reset",
+    "test": "make test",
+}
 
 
 @pytest.mark.parametrize("command", BLOCKED)
@@ -21,13 +33,13 @@ def test_a_blocked_command_says_what_to_use_instead(
     assert ended.value.code == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert f"Use manage.py {BLOCKED[command]}" in said.err
+    assert f"Use {BLOCKED[command]}" in said.err
 
 
 @pytest.mark.parametrize("command", BLOCKED)
 def test_its_help_says_the_same(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     execute_from_command_line(["manage.py", "help", command])
-    assert f"Use manage.py {BLOCKED[command]}" in capsys.readouterr().out
+    assert f"Use {BLOCKED[command]}" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("stores")
@@ -66,6 +78,13 @@ def test_a_command_that_means_one_store_asks_for_its_name(
     assert "(choose from 'system', 'projections', 'events')" in capsys.readouterr().err
 
 
+def test_a_command_that_knows_no_store_but_the_default_says_so_in_a_line() -> None:
+    command = [sys.executable, "manage.py", "squashmigrations", "accounts", "0001", "--no-input"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr == f"balados: {environment.NO_DEFAULT}\n"
+
+
 @pytest.mark.usefixtures("stores")
 def test_a_command_for_accounts_means_the_store_of_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a-long-password")
@@ -74,3 +93,21 @@ def test_a_command_for_accounts_means_the_store_of_the_accounts(monkeypatch: pyt
     monkeypatch.setattr("getpass.getpass", lambda prompt: "another-long-password")
     Utility(["manage.py", "changepassword", "alice"]).execute()
     assert User.objects.get().check_password("another-long-password")
+    with pytest.raises(SystemExit):
+        Utility(["manage.py", "createsuperuser", *named, "--database", "events"]).execute()
+
+
+def test_a_test_mail_is_reported_as_sent_only_if_it_was(
+    settings: Settings, mailoutbox: list[EmailMessage], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.SENDS_MAIL = False
+    with pytest.raises(CommandError, match="EMAIL_URL names no mail server"):
+        call_command("sendtestemail", "alice@example.org")
+    settings.SENDS_MAIL = True
+    call_command("sendtestemail", "alice@example.org")
+    assert len(mailoutbox) == 1
+    assert capsys.readouterr().out == "The mail was sent.\n"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    with pytest.raises(CommandError, match=r"not sent: .*refused"):
+        call_command("sendtestemail", "alice@example.org")

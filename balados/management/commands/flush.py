@@ -4,4 +4,4 @@ from operations.blocked import Blocked
 
 
 class Command(Blocked, flush.Command):
-    instead = "db_reset, which first shows what is deleted and what is kept."
+    instead = "manage.py db_reset, which first shows what is deleted and what is kept."

@@ -4,4 +4,4 @@ from operations.blocked import Blocked
 
 
 class Command(Blocked, migrate.Command):
-    instead = "db_migrate, or db_migrate --to APP MIGRATION for a single one."
+    instead = "manage.py db_migrate, or db_migrate --to APP MIGRATION for a single one."

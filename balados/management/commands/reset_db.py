@@ -10,7 +10,7 @@ class Command(Blocked):
     ``call_command`` is refused too."""
 
     help = "Blocked: use db_reset."
-    instead = "db_reset, which first shows what is deleted and what is kept."
+    instead = "manage.py db_reset, which first shows what is deleted and what is kept."
 
     def handle(self, *args: Any, **options: Any) -> None:
         raise CommandError(self._why("reset_db"))
