@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from feeds.read.context import Context, Element, attributes_of
-from feeds.read.values import clean
+from feeds.read.context import PLAIN_URL, Context, Element, attributes_of
+from feeds.read.values import clean, is_web_url
 
 LONGEST_TEXT = 2_000  # characters of an attribute or a text
 _OF_RSS = frozenset({"title", "link", "guid", "enclosure"})
@@ -98,18 +98,20 @@ TAGS = {tag.short_name: tag for tag in (*_ANYWHERE, _LIVE)}
 def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
     """Return one occurrence; None where it has no usable content."""
     found: Branch = {}
-    is_url = tag.is_url
+    kind_of = tag.is_url.get
     for name, value in attributes_of(element):
-        if name not in is_url:
+        is_url = kind_of(name)
+        if is_url is None:
             continue
-        if is_url[name]:
-            text = context.link(value, element)
-        else:  # the same as ``_short``, inlined because the call would take as long again
-            text = value.strip() if value.isascii() and len(value) <= LONGEST_TEXT else _short(value)
+        # the usual cases of ``context.link`` and ``_short`` are inlined: a call would take as long again
+        if not is_url:
+            text = value.strip() if len(value) <= LONGEST_TEXT and value.isascii() else _short(value)
+        else:
+            text = value if len(value) < PLAIN_URL and is_web_url(value) else context.link(value, element)
         if text:
             found[name] = text
     if tag.has_text and (written := element.text):
-        found["text"] = context.link(written, element) if "text" in is_url else _short(written)
+        found["text"] = context.link(written, element) if "text" in tag.is_url else _short(written)
     if tag.children and len(element):
         _read_children(element, tag, context, found)
     if "srcset" in found:

@@ -20,12 +20,12 @@ LONGEST_DESCRIPTION = 256 * 1024  # bytes
 LONGEST_DURATION = 10_000_000  # seconds
 _EARLIEST_YEAR = 1990
 
-_CLOCK = re.compile(r"[0-9]{1,30}(?::[0-9]{1,30}){0,2}(?:[.,][0-9]*)?")
+_CLOCK = re.compile(r"([0-9]{1,30}(?::[0-9]{1,30}){0,2})(?:[.,][0-9]*)?")
 _MONTH_NAMES = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
-_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split(), 1)}
+_MONTHS = {name: f"{number:02}" for number, name in enumerate(_MONTH_NAMES.split(), 1)}
 _USUAL = re.compile(
     rf"[A-Z][a-z]{{2,8}}, ([0-9]{{1,2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}}) "
-    r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]) (GMT|[+-][01][0-9][0-5][0-9])",
+    r"((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]) (GMT|[+-][01][0-9][0-5][0-9])",
     re.ASCII,
 )
 _ZERO = ("GMT", "+0000", "-0000")
@@ -80,7 +80,7 @@ def duration(text: str) -> int | None:
     if found is None:
         return None
     seconds = 0
-    for part in found[0].replace(",", ".").partition(".")[0].split(":"):
+    for part in found[1].split(":"):
         seconds = seconds * 60 + int(part)
     return seconds if seconds <= LONGEST_DURATION else None
 
@@ -172,8 +172,8 @@ def _usual(text: str) -> datetime | None:
     found = _USUAL.fullmatch(text)
     if found is None:
         return None
-    day, name, year, hour, minute, second, zone = found.groups()
-    moment = datetime(int(year), _MONTHS[name], int(day), int(hour), int(minute), int(second), 0, UTC)
+    day, name, year, clock, zone = found.groups()
+    moment = datetime.fromisoformat(f"{year}-{_MONTHS[name]}-{day:0>2}T{clock}+00:00")
     return moment if zone in _ZERO else moment - _offset(zone)
 
 
