@@ -6,7 +6,8 @@ store is unavailable.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,15 +47,25 @@ def fetch_column(statement: str, parameters: Mapping[str, Any] | Sequence[Any] =
     return [first for first, *_ in execute(statement, parameters)]
 
 
-@contextmanager
-def discard_when_broken(alias: str = ALIAS) -> Iterator[None]:
+class _Discarding:
+    """A context manager; ``contextmanager`` would make as many calls as sending a statement does."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+            with suppress(OperationalError, psycopg.Error):
+                connections[self._alias].close()
+
+
+@cache
+def discard_when_broken(alias: str = ALIAS) -> AbstractContextManager[None]:
     """Close a broken connection, which returns it to the pool to be replaced, and raise the error again."""
-    try:
-        yield
-    except (psycopg.OperationalError, psycopg.InterfaceError):
-        with suppress(OperationalError, psycopg.Error):
-            connections[alias].close()
-        raise
+    return _Discarding(alias)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 -- Like append.sql, and store the newest entry of what the event is about in the same statement. An entry that
--- is known to be new is inserted without ON CONFLICT, in three quarters of the time.
+-- is known to be new is inserted without ON CONFLICT, which saves a tenth of the statement or more.
 WITH appended AS (
 {append}),
 kept AS (
