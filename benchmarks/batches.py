@@ -44,8 +44,7 @@ def copy(client: int) -> Step:
 
 
 def one_parameter(client: int) -> Step:
-    """Return a step with the statement behind ``log.append``, without the version check and encoded
-    beforehand."""
+    """Return the other limit: one JSON list, encoded beforehand, without a check of the version."""
     stream = log.stream_of(uuid4())
     connection = environment.connect()
     metadata = msgspec.json.encode(sample.ORIGIN).decode()

@@ -160,6 +160,22 @@ def test_an_answer_that_needs_the_whole_state_is_rendered_while_the_store_record
     assert connections["events"].connection.pgconn.pipeline_status == PipelineStatus.OFF
 
 
+@pytest.mark.parametrize(("stored", "status"), [(0, PipelineStatus.ON), (6, PipelineStatus.OFF)])
+def test_no_transaction_stays_open_for_an_answer_that_takes_longer(
+    stored: int, status: PipelineStatus
+) -> None:
+    for number in range(stored):
+        dispatch(play(number, item=item_of(f"stored {number}", "")))
+    seen = []
+
+    def look(outcome: Outcome) -> bytes:
+        seen.append(connections["events"].connection.pgconn.pipeline_status)
+        return b""
+
+    dispatch_whole(look)
+    assert seen == [status]
+
+
 def test_after_a_lost_race_the_whole_state_is_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
     races = iter([True])
 
