@@ -48,13 +48,10 @@ class Titles(NamedTuple):
         known = self.feeds.get(feed or "")
         return (known and known.title) or None
 
-    def item_title(self, feed: str | None, item: str | None) -> str | None:
+    def of_episode(self, feed: str | None, item: str | None) -> tuple[str | None, str | None, str | None]:
+        """Return the feed's title, the episode's title, and the address of the episode's picture."""
         known = self.episodes.get((feed or "", item or ""))
-        return (known and known.title) or None
-
-    def both(self, feed: str | None, item: str | None) -> tuple[str | None, str | None]:
-        """Return the title of the feed, and that of the episode."""
-        return self.feed_title(feed), self.item_title(feed, item)
+        return self.feed_title(feed), (known and known.title) or None, self.cover(feed, item)
 
     def cover(self, feed: str | None, item: str | None = None) -> str | None:
         """Return the address of the episode's picture on this server, or else of its feed's."""

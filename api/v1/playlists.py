@@ -108,7 +108,7 @@ class PlaylistOrder(Order):
 
 def _show_item(row: PlaylistItemRow, titles: Titles) -> PlaylistItem:
     feed, item, item_title, feed_title, added_at = row
-    described = *titles.both(feed, item), titles.cover(feed, item)
+    described = titles.of_episode(feed, item)
     return PlaylistItem(feed, *shown_item(item), item_title, feed_title, *described, added_at)
 
 

@@ -147,14 +147,13 @@ def _shown(user_id: UUID, entries: Sequence[PlayEntry]) -> list[PlayStatus]:
 
 
 def _status(entry: PlayEntry, titles: Titles) -> PlayStatus:
-    named = entry.rss_source_feed, entry.rss_source_item
-    feed_title, item_title = titles.both(*named)
+    feed_title, item_title, cover = titles.of_episode(entry.rss_source_feed, entry.rss_source_item)
     show_episodes([entry])
     return PlayStatus(
         **msgspec.structs.asdict(entry),
         rss_feed_title=feed_title,
         rss_item_title=item_title,
-        cover=titles.cover(*named),
+        cover=cover,
     )
 
 

@@ -188,7 +188,7 @@ def _episodes(found: list[Popular]) -> list[EpisodePopularity]:
     for one, people in zip(found, _people(found), strict=True):
         feed, item = one.rss_source_feed, one.rss_source_item
         assert item is not None
-        described = *titles.both(feed, item), titles.cover(feed, item)
+        described = titles.of_episode(feed, item)
         shown.append(EpisodePopularity(*one.figures, people, feed, *shown_item(item), *described))
     return shown
 
@@ -200,11 +200,10 @@ def _is_public(one: Popular) -> bool:
 
 def _entry(of: PublicRow, names: dict[UUID, str], titles: Titles) -> TimelineEntry:
     username = None if of.user_id is None else names[of.user_id]
-    feed_title, item_title = titles.both(of.rss_source_feed, of.rss_source_item)
+    feed_title, *described = titles.of_episode(of.rss_source_feed, of.rss_source_item)
     feed = of.rss_source_feed, url_of_feed(of.rss_source_feed), feed_title
     episode = shown_item_or_none(of.rss_source_item)
-    cover = titles.cover(of.rss_source_feed, of.rss_source_item)
-    return TimelineEntry(of.id, of.kind, of.happened_at, username, *feed, *episode, item_title, cover)
+    return TimelineEntry(of.id, of.kind, of.happened_at, username, *feed, *episode, *described)
 
 
 def _people(found: list[Popular]) -> list[list[Person]]:

@@ -157,7 +157,7 @@ def _episode(
     saved_at: datetime | None,
     unsaved_at: datetime | None = None,
 ) -> SavedEpisode:
-    described = *titles.both(feed, item), titles.cover(feed, item)
+    described = titles.of_episode(feed, item)
     return SavedEpisode(feed, *shown_item(item), *described, saved, saved_at, unsaved_at)
 
 
