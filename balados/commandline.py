@@ -10,6 +10,8 @@ from django.db import DEFAULT_DB_ALIAS
 from operations.stores import SCHEMAS
 
 OF_ACCOUNTS = ("createsuperuser", "changepassword")
+# the command that has been loaded and may have changed something by now
+begun: list[str] = []
 
 
 class Utility(ManagementUtility):
@@ -21,6 +23,7 @@ class Utility(ManagementUtility):
         create_parser = command.create_parser
 
         def create(*args: Any, **options: Any) -> CommandParser:
+            begun.append(subcommand)
             parser = create_parser(*args, **options)
             for action in parser._actions:
                 if action.dest == "database" and action.default == DEFAULT_DB_ALIAS:

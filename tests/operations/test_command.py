@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from django.core.management.base import CommandError
 from psycopg import errors
 
 from accounts.models import User
-from balados import databases
+from balados import commandline, databases
 from operations import migrations, status
 from operations.command import INTERRUPTED, OperatorCommand, explain
 from operations.confirmation import NotConfirmed, confirm
@@ -180,3 +181,23 @@ def test_the_exact_phrase_is_enough(
     monkeypatch.setattr("sys.stdin", io.StringIO("DELETE\n"))
     confirm("DELETE")
     assert "Type 'DELETE' to confirm: " in capsys.readouterr().out
+
+
+def test_ctrl_c_while_a_command_is_being_loaded_or_in_one_of_djangos_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def said() -> str:
+        monkeypatch.setattr(commandline, "begun", [])
+        monkeypatch.setattr(sys, "argv", ["manage.py", "check"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / "manage.py"), run_name="__main__")
+        assert ended.value.code == INTERRUPTED
+        return capsys.readouterr().err
+
+    monkeypatch.setattr("django.core.management.commands.check.Command.handle", interrupt)
+    assert said() == "Interrupted.\n"
+    monkeypatch.setattr(commandline.Utility, "fetch_command", interrupt)
+    assert said() == "Nothing was touched.\n"
