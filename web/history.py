@@ -37,7 +37,7 @@ from web.stretches import Line, Subject, belong_together, stretches
 
 PAGE = 40
 # the same where a page would end within what one sync said
-LONGEST_PAGE: Final = 140
+LONGEST_PAGE: Final = 100
 UNDO_SINCE: Final = "/history/undo-since"
 # the number of latest events whose devices and podcasts are offered as choices
 LOOKED_AT = 2_000
