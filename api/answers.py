@@ -19,9 +19,10 @@ from api.errors import FieldError, Invalid
 from api.parameters import POSITION, command_id, wanted_position
 from api.renderers import JsonRenderer
 from eventstore import log
+from eventstore.appending import CommandAlreadyRecorded
 from eventstore.dispatcher import CommandId, CommandIdReused, Outcome, Render, dispatch
-from eventstore.domain.messages import Command
-from eventstore.log import CommandAlreadyRecorded, Origin, RememberedCommand
+from eventstore.domain.messages import Command, Origin
+from eventstore.log import RememberedCommand
 from jobs.announcing import announce
 from projections import replicas
 from projections.queries import Page, wait_for

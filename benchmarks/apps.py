@@ -20,6 +20,7 @@ from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
 from eventstore import entries, log
 from eventstore.domain.identifiers import feed_of_url, item_of
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.topics import STATE_SCHEMA
 
@@ -272,7 +273,7 @@ def store(user_id: UUID, count: int) -> None:
     latest: dict[str, PlayRecorded] = {}
     for first in range(0, count, CHUNK):
         events = [_play(user_id, n, count // EACH) for n in range(first, min(first + CHUNK, count))]
-        log.append(stream, first, events, log.Origin("s:filled", "laptop"))
+        log.append(stream, first, events, Origin("s:filled", "laptop"))
         latest |= {event.rss_source_item: event for event in events}
     with entries.blocked_appends():
         kept = (sample.entry(event) for event in latest.values())

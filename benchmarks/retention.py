@@ -22,7 +22,7 @@ from benchmarks.report import Goal, Section, number, quantile
 from benchmarks.scale import Scale
 from eventstore import dispatcher, log, streams
 from eventstore.domain.checkpoint import TakeCheckpoint
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 
 ROOT = Path(__file__).parent.parent
 # plays per second, each sent when it is due, even if the last one has not been answered

@@ -7,9 +7,10 @@ from uuid import UUID
 import msgspec
 
 from eventstore import codec, streams
+from eventstore.appending import KeptEntry
 from eventstore.domain.identifiers import episode_key
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import REGISTER, PlayRecorded
-from eventstore.log import KeptEntry, Origin
 
 SIZE = 337
 FEED = b64encode(b"https://example.org/rss").decode()

@@ -11,8 +11,8 @@ from uuid import UUID
 from psycopg import sql
 
 from eventstore import log
+from eventstore.appending import VERSION_TAKEN
 from eventstore.database import SQL, Connection, execute, fetch_value, raw_connection
-from eventstore.log import VERSION_TAKEN
 
 # The gap that a restore or a reset leaves in the numbers: more than a server can have recorded since the
 # backup (at 1,000 events a second in 11 days), so that no position or stream number is used twice.

@@ -7,14 +7,15 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from eventstore import entries, log
+from eventstore.appending import CommandAlreadyRecorded, CommandId
 from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Command, Event, Origin
 from eventstore.domain.tally import tally
 from eventstore.domain.topics import Keys
 from eventstore.domain.user import User, decide, decide_and_evolve, evolve, keys
-from eventstore.log import CommandAlreadyRecorded, CommandId, Origin, StreamErased
+from eventstore.log import StreamErased
 from eventstore.reading import senders
 from eventstore.streams import Stream, Streams, StreamUnreadable, decode, folded, read_from_checkpoint
 

@@ -7,9 +7,10 @@ from eventstore import codec, log
 from eventstore.domain import episodes
 from eventstore.domain.history import happened_at
 from eventstore.domain.identifiers import episode_key
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import TOPIC, PlayCommand
 from eventstore.domain.topics import User
-from eventstore.log import HistoryFilter, Origin
+from eventstore.log import HistoryFilter
 from eventstore.reading import decoded, origin_of
 
 PLAYS = [name for name, (event, _) in codec.EVENTS.items() if event in TOPIC.events]

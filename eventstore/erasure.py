@@ -10,11 +10,11 @@ from uuid import UUID
 import psycopg
 
 from eventstore import entries, log
+from eventstore.appending import CommandId, KeptEntry
 from eventstore.database import SQL, deleting, execute, fetch_column, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Origin
 from eventstore.domain.topics import STATE_SCHEMA
-from eventstore.log import CommandId, KeptEntry, Origin
 
 DELETE_COMMANDS = "DELETE FROM events.commands WHERE stream = %s"
 DELETE_ENTRIES = "DELETE FROM events.snapshots WHERE stream = %s"

@@ -1,33 +1,31 @@
 """The event log: append events, read them by stream or by position, and notify projectors.
 
 The connection is in autocommit mode, and every function runs one statement and so costs one round trip. Only
-the event store touches event rows: this module and, built on it, ``retention``, ``erasure``,
+the event store touches event rows: this module, ``appending`` and, built on them, ``retention``, ``erasure``,
 ``administration``, ``marks`` and ``verification``. Every function raises ``psycopg.OperationalError`` (or
 Django's) when the store is unavailable.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 import psycopg
 from django.db.utils import OperationalError
-from psycopg.errors import UniqueViolation
 from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
-from eventstore import codec, counters
+from eventstore import counters
+from eventstore.appending import CommandAlreadyRecorded, CommandId, KeptEntry, append_many, append_one
 from eventstore.database import SQL, discard_when_broken, execute, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
-from eventstore.domain.messages import INSTANCE, Event
+from eventstore.domain.messages import INSTANCE, Event, Origin
 from eventstore.domain.topics import STATE_SCHEMA
 from eventstore.failpoints import failpoint
 from eventstore.prepared import Prepared
@@ -38,10 +36,6 @@ NOTIFICATION_CHANNEL = "balados_events"
 SECONDS_BETWEEN_HINTS = 0.25
 LAST_POSITION = 2**63 - 1
 LAST_VERSION = 2**31 - 1
-# the unique constraint; those of partitions start with the same name (docs/sql/partition_events.sql)
-VERSION_TAKEN = "events_stream_version"
-# violated where the snapshot entries were rebuilt after they had been read
-ENTRY_TAKEN = "snapshots_pkey"
 # how many streams a process caches by user id, at 100 bytes each
 MOST_STREAMS = 100_000
 
@@ -73,23 +67,6 @@ SELECT id, tombstone FROM events.streams WHERE name = ANY(%s) ORDER BY tombstone
 OPEN_STREAM = """
 INSERT INTO events.streams (name, state_schema)
 SELECT %s, %s WHERE NOT EXISTS (SELECT FROM events.streams WHERE name = %s) ON CONFLICT (name) DO NOTHING"""
-
-
-class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who and what sent a command, stored as the events' metadata. ``occurred_at``: the client's own time, as
-    sent.
-
-    ``cause``: why the command was issued, unless the listener did so directly: ``undo`` by the listener, with
-    the ids of the undone events in ``undoes``; ``feed_moved`` and ``removal_unanswered`` by the server;
-    ``import``, with the source server as ``device_name``.
-    """
-
-    app_id: str | None = None
-    device_id: str | None = None
-    device_name: str | None = None
-    occurred_at: datetime | None = None
-    cause: str | None = None
-    undoes: tuple[str, ...] = ()
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -140,13 +117,6 @@ class HistorySource(NamedTuple):
     events: int
 
 
-class CommandId(msgspec.Struct, frozen=True):
-    """An ``Idempotency-Key`` and a digest of the command that it was sent with."""
-
-    key: UUID
-    fingerprint: bytes
-
-
 class RememberedCommand(NamedTuple):
     fingerprint: bytes
     position: int
@@ -154,27 +124,8 @@ class RememberedCommand(NamedTuple):
     answer: bytes
 
 
-class KeptEntry(msgspec.Struct, frozen=True, gc=False):
-    """The newest snapshot entry of a topic and key. ``digest``: the digest of the key. ``name``: the key
-    itself, or empty where the key is its own digest. ``state``: JSON, or None where the entry was removed.
-    ``is_new``: whether there was no such entry before.
-
-    It is not a tuple: the garbage collector tracks tuples, which took a tenth of a second for 50,000 entries.
-    """
-
-    topic: str
-    digest: str
-    name: str
-    state: str | None
-    is_new: bool = False
-
-
 class StreamErased(Exception):
     """The stream's user was erased: a tombstone refuses late writers."""
-
-
-class CommandAlreadyRecorded(Exception):
-    """A concurrent writer has recorded a command with this id."""
 
 
 def append(
@@ -199,9 +150,9 @@ def append(
     is_small = command_id is None and len(events) == 1 and len(changed) < 2 and not origins
     alone = is_small and raw_connection().autocommit
     position = (
-        _append_one(stream, expected, events[0], origin, changed)
+        append_one(stream, expected, events[0], origin, changed)
         if alone
-        else _append_many(stream, expected, events, origin, command_id, answer, changed, origins, meanwhile)
+        else append_many(stream, expected, events, origin, command_id, answer, changed, origins, meanwhile)
     )
     if position is None:
         counters.count("append_conflicts")
@@ -447,139 +398,10 @@ def clear_caches(user_id: UUID | None = None) -> None:
     _epoch = None
 
 
-# the bits of a random UUID that are not random (RFC 9562)
-_AS_VERSION_4 = bytes(byte & 0x0F | 0x40 for byte in range(256))
-_AS_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 _streams: dict[UUID, int] = {}
 _epoch: str | None = None
 _hinted = 0.0
 _ANY_AFTER = Prepared("any_after", "SELECT 1 FROM events.events WHERE position > %(after)s::bigint LIMIT 1")
-_APPEND = Prepared("append", SQL["append"])
-_KEEP = "ON CONFLICT (stream, topic, key) DO UPDATE SET state = excluded.state"
-_APPEND_AND_ADD = Prepared(
-    "append_and_add", SQL["append_and_keep"].format(append=SQL["append"], on_conflict="")
-)
-_APPEND_AND_KEEP = Prepared(
-    "append_and_keep", SQL["append_and_keep"].format(append=SQL["append"], on_conflict=_KEEP)
-)
-
-
-def _append_one(
-    stream: int, expected: int, event: Event, origin: Origin, changed: Sequence[KeptEntry]
-) -> int | None:
-    name, schema = codec.name_of(event)
-    values = {
-        "stream": b"%d" % stream,
-        "expected": b"%d" % expected,
-        "type": name.encode(),
-        "schema": b"%d" % schema,
-        "event_id": _event_ids(1)[0].encode(),
-        "data": codec.encode(event),
-        "metadata": msgspec.json.encode(origin),
-    }
-    statement = _APPEND
-    for one in changed:
-        if one.state is None:
-            return _append_many(stream, expected, [event], origin, None, b"", changed)
-        statement = _APPEND_AND_ADD if one.is_new else _APPEND_AND_KEEP
-        values |= {"topic": one.topic.encode(), "key": one.digest.encode()}
-        values |= {"name": one.name.encode(), "state": one.state.encode()}
-    try:
-        with discard_when_broken():
-            position = statement.first_value(raw_connection(), values)
-    except UniqueViolation as error:
-        if _is_race(error):
-            return None
-        raise
-    return None if position is None else int(position)
-
-
-def _append_many(
-    stream: int,
-    expected: int,
-    events: Sequence[Event],
-    origin: Origin,
-    command_id: CommandId | None,
-    answer: bytes,
-    changed: Sequence[KeptEntry],
-    origins: Sequence[Origin] = (),
-    meanwhile: Callable[[], None] | None = None,
-) -> int | None:
-    parameters = lines_to_append(stream, expected, events, origin, changed, origins)
-    parameters |= {"id": None, "fingerprint": None, "answer": answer}
-    if command_id is not None:
-        parameters |= {"id": command_id.key, "fingerprint": command_id.fingerprint}
-    try:
-        if meanwhile is None or not raw_connection().autocommit:
-            position: int | None = fetch_value(SQL["append_many"], parameters)
-        else:
-            with discard_when_broken(), raw_connection().pipeline():
-                cursor = execute(SQL["append_many"], parameters)
-                meanwhile()
-            position = next(cursor, (None,))[0]
-    except UniqueViolation as error:
-        if _is_race(error):
-            return None
-        if error.diag.constraint_name == "commands_pkey":
-            raise CommandAlreadyRecorded from error
-        raise
-    return position
-
-
-def _is_race(error: UniqueViolation) -> bool:
-    """Whether a concurrent writer was first."""
-    return (error.diag.constraint_name or "").startswith((VERSION_TAKEN, ENTRY_TAKEN))
-
-
-def lines_to_append(
-    stream: int,
-    expected: int,
-    events: Sequence[Event],
-    origin: Origin,
-    changed: Sequence[KeptEntry] = (),
-    origins: Sequence[Origin] = (),
-) -> dict[str, Any]:
-    """Return the parameters of ``append_many.sql`` apart from those of a command."""
-    names = [codec.name_of(event) for event in events]
-    # sorted in the order of the index: thousands then take two thirds of the time
-    new = (one for one in changed if one.state is not None and one.is_new)
-    added = sorted(new, key=attrgetter("topic", "digest"))
-    return {
-        "stream": stream,
-        "expected": expected,
-        "version": expected + len(events),
-        "metadata": msgspec.json.encode(origin).decode(),
-        "ids": " ".join(_event_ids(len(events))),
-        "types": " ".join(name for name, _ in names),
-        "schemas": " ".join(str(schema) for _, schema in names),
-        "data": codec.encode_lines(events),
-        "origins": codec.encode_lines(origins),
-        **_lines_of("added", added),
-        **_lines_of("kept", [one for one in changed if one.state is not None and not one.is_new]),
-        **_lines_of("gone", [one for one in changed if one.state is None]),
-    }
-
-
-def _lines_of(name: str, entries: Sequence[KeptEntry]) -> dict[str, str]:
-    """Return the columns of entries as parameters. Names, which may contain any text, are left out where none
-    has one."""
-    names = [one.name for one in entries]
-    return {
-        f"{name}_topics": " ".join(one.topic for one in entries),
-        f"{name}_keys": " ".join(one.digest for one in entries),
-        f"{name}_names": msgspec.json.encode(names if any(names) else []).decode(),
-        f"{name}_states": "\n".join(one.state for one in entries if one.state is not None),
-    }
-
-
-def _event_ids(count: int) -> list[str]:
-    """Return random ids (version 4) in hexadecimal. PostgreSQL would make a system call for each, which was
-    more than half of the cost of an append of thousands of events."""
-    drawn = bytearray(os.urandom(16 * count))
-    drawn[6::16] = drawn[6::16].translate(_AS_VERSION_4)
-    drawn[8::16] = drawn[8::16].translate(_AS_VARIANT)
-    digits = drawn.hex()
-    return [digits[start : start + 32] for start in range(0, len(digits), 32)]
 
 
 def _recorded(statement: str, parameters: Sequence[Any]) -> list[RecordedEvent]:

@@ -6,8 +6,8 @@ import msgspec
 
 from eventstore import codec
 from eventstore.database import SQL, execute
-from eventstore.domain.messages import Event
-from eventstore.log import Origin, RecordedEvent
+from eventstore.domain.messages import Event, Origin
+from eventstore.log import RecordedEvent
 
 READ_BY_ID = """
 SELECT position, stream, version, event_id::text, type, schema, data, metadata, recorded_at

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from eventstore import dispatcher, erasure, log
+from eventstore.appending import CommandAlreadyRecorded
 from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict
 from eventstore.domain import removal
+from eventstore.domain.messages import Origin
 from eventstore.domain.removal import RemoveEvents
-from eventstore.log import CommandAlreadyRecorded, Origin
 from eventstore.reading import senders
 from eventstore.streams import Stream, decode, folded, kept_entries
 

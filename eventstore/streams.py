@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore import codec, entries, log
+from eventstore.appending import KeptEntry
 from eventstore.domain.listening import EpisodeHeard
 from eventstore.domain.messages import Event
 from eventstore.domain.partial import PartialEntries
@@ -23,7 +24,7 @@ from eventstore.domain.tally import tally
 from eventstore.domain.topics import STATE_SCHEMA, TOPICS, WITHOUT_GUID, Keys, User
 from eventstore.domain.user import evolve
 from eventstore.entries import KeptState
-from eventstore.log import LAST_VERSION, KeptEntry, RecordedEvent, StreamErased
+from eventstore.log import LAST_VERSION, RecordedEvent, StreamErased
 from eventstore.reading import senders
 
 # How many entries (subscriptions, play statuses) a process may cache for later commands: about 1 KB each.

@@ -6,13 +6,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from eventstore import dispatcher, log
+from eventstore.appending import CommandAlreadyRecorded
 from eventstore.database import fetch_value
 from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, DomainError
 from eventstore.domain import history, undoing
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Origin
 from eventstore.domain.times import MAX_SKEW
 from eventstore.domain.undoing import DETAILS, PastEvent, Plan, Reason
-from eventstore.log import CommandAlreadyRecorded, Origin, RecordedEvent
+from eventstore.log import RecordedEvent
 from eventstore.reading import origin_of
 from eventstore.streams import Stream, decode
 

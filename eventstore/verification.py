@@ -12,9 +12,9 @@ import msgspec
 
 from eventstore import codec, log
 from eventstore.database import SQL, execute
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Origin
 from eventstore.follower import settled_head
-from eventstore.log import Origin, RecordedEvent, StreamErased
+from eventstore.log import RecordedEvent, StreamErased
 from eventstore.streams import ENTRIES, Stream, StreamUnreadable, UnreadableEntry, fold
 
 # events per page

@@ -27,11 +27,10 @@ from eventstore.domain.collections import (
 )
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import feed_of_url
-from eventstore.domain.messages import Command
+from eventstore.domain.messages import Command, Origin
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.topics import User as State
-from eventstore.log import Origin
 from feeds import moves, publishing
 from feeds.moves import MovedKey
 from jobs.tasks import stepping_aside

@@ -20,10 +20,9 @@ from django.conf import settings
 from eventstore import codec, database, log, retention
 from eventstore.dispatcher import Conflict, StreamErased, StreamUnreadable, dispatch
 from eventstore.domain.checkpoint import IN_CHECKPOINT, NOT_STATE, PublicHistoryTrimmed, TakeCheckpoint
-from eventstore.domain.messages import INSTANCE
+from eventstore.domain.messages import INSTANCE, Origin
 from eventstore.domain.times import MAX_SKEW
 from eventstore.failpoints import failpoint
-from eventstore.log import Origin
 from projections import deadletters, popularity
 from projections.connect import connect
 from projections.lag import check_log, wait_for_all

@@ -18,7 +18,7 @@ from accounts.models import UsedToken
 from accounts.sessions import SessionStore
 from eventstore.dispatcher import dispatch
 from eventstore.domain import unfollowing
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 from eventstore.retention import delete_old_commands
 from jobs import retention
 from projections.erasure import erase_history

@@ -8,8 +8,9 @@ from accounts.models import AppGrant
 from eventstore import log
 from eventstore.domain.history import happened_at
 from eventstore.domain.identifiers import guid_key_of
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
-from eventstore.log import Origin, RecordedEvent
+from eventstore.log import RecordedEvent
 from eventstore.reading import decoded, origin_of, read_places
 from web import words
 

@@ -20,10 +20,10 @@ from accounts.models import AppGrant, User
 from eventstore import dispatcher, log
 from eventstore.domain import history as events
 from eventstore.domain import undoing
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Origin
 from eventstore.domain.topics import OF_EVENT
 from eventstore.domain.user import User as State
-from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, Origin, RecordedEvent
+from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, RecordedEvent
 from eventstore.reading import decoded, origin_of, read_by_id
 from eventstore.streams import StreamUnreadable
 from eventstore.undo import CAUSE

@@ -19,8 +19,9 @@ from accounts.pages import read_or_post
 from eventstore import log, undo
 from eventstore.dispatcher import DomainError
 from eventstore.domain import history as events
+from eventstore.domain.messages import Origin
 from eventstore.domain.undoing import Change, Skipped
-from eventstore.log import LAST_VERSION, Origin
+from eventstore.log import LAST_VERSION
 from eventstore.reading import origin_of
 from eventstore.undo import Chosen, NoSuchEvent, Undo, Undone, UndoRefused
 from jobs.announcing import announce

@@ -6,7 +6,7 @@ from api.answers import record
 from api.gpodder.access import Call, bad, not_found, route
 from eventstore.dispatcher import state_of
 from eventstore.domain.devices import DeviceType, RegisterDevice
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 
 TYPES: Final = get_args(DeviceType)
 LONGEST_CAPTION: Final = 255

@@ -1,4 +1,4 @@
-"""The base classes of all commands and events."""
+"""The base classes of all commands and events, and where a command came from."""
 
 from datetime import datetime
 from uuid import UUID
@@ -38,3 +38,20 @@ class Event(Owned, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 # The owner of the stream for what concerns nobody in particular (popularity, retention). No user has this id,
 # because user ids are random.
 INSTANCE = UUID(int=0)
+
+
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who and what sent a command, stored as the events' metadata. ``occurred_at``: the client's own time, as
+    sent.
+
+    ``cause``: why the command was issued, unless the listener did so directly: ``undo`` by the listener, with
+    the ids of the undone events in ``undoes``; ``feed_moved`` and ``removal_unanswered`` by the server;
+    ``import``, with the source server as ``device_name``.
+    """
+
+    app_id: str | None = None
+    device_id: str | None = None
+    device_name: str | None = None
+    occurred_at: datetime | None = None
+    cause: str | None = None
+    undoes: tuple[str, ...] = ()

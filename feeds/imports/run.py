@@ -13,8 +13,7 @@ from uuid import UUID, uuid5
 from accounts.import_models import LEASE, ServerImport
 from eventstore.dispatcher import CommandId, Outcome, dispatch
 from eventstore.domain.batch import Batch
-from eventstore.domain.messages import Event
-from eventstore.log import Origin
+from eventstore.domain.messages import Event, Origin
 from feeds.imports import progress
 from feeds.imports.client import Account
 from feeds.imports.progress import Kind, Progress

@@ -14,8 +14,8 @@ from accounts.models import User
 from accounts.usernames import username_key
 from eventstore import log
 from eventstore.admin import Bounded, ReadOnly, moment
-from eventstore.domain.messages import Event
-from eventstore.log import Origin, RecordedEvent
+from eventstore.domain.messages import Event, Origin
+from eventstore.log import RecordedEvent
 from eventstore.models import StoredEvent
 from eventstore.reading import decoded, origin_of
 from feeds.queries import episodes_of, feeds_of

@@ -14,13 +14,12 @@ from uuid import UUID, uuid5
 
 from eventstore.domain.collections import AddFeedToCollection, CreateCollection
 from eventstore.domain.identifiers import feed_of_url, normalise_item
-from eventstore.domain.messages import Command
+from eventstore.domain.messages import Command, Origin
 from eventstore.domain.playlists import AddToPlaylist, CreatePlaylist
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.privacy import ChangePrivacy, Level
 from eventstore.domain.saved import SaveEpisode
 from eventstore.domain.subscriptions import Subscribe
-from eventstore.log import Origin
 
 SPAN = timedelta(days=28)
 ORIGIN = Origin(app_id="demonstration", device_id="demo-phone", device_name="Phone")

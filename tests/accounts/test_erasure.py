@@ -18,10 +18,11 @@ from django.utils import timezone
 from accounts import erasure
 from accounts.models import AppGrant, PlayToken, User
 from eventstore import dispatcher, entries, log
+from eventstore.appending import CommandAlreadyRecorded, KeptEntry
 from eventstore.dispatcher import CommandId, StreamErased, dispatch
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
-from eventstore.log import KeptEntry, Origin
 from jobs import retention, tasks
 from projections import catch_up, runner
 from projections.batches import Batch
@@ -270,7 +271,7 @@ def test_what_was_kept_of_the_stream_cannot_be_written_back(alice: User, phone: 
     erase(alice)
     with pytest.raises(StreamErased):
         entries.replace(stream, [KeptEntry("plays", alice.pk.hex, "", "{}")], 1)
-    with pytest.raises(log.CommandAlreadyRecorded):
+    with pytest.raises(CommandAlreadyRecorded):
         log.remember_command(stream, CommandId(UUID(int=1), b"x"), 0, 0, str(alice.pk).encode())
     assert traces(alice) == []
 

@@ -17,8 +17,8 @@ from eventstore.dispatcher import dispatch
 from eventstore.domain import sync
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.collections import default_id
+from eventstore.domain.messages import Origin
 from eventstore.domain.user import User
-from eventstore.log import Origin
 from tests.api.devices import (
     Device,
     code_of,

@@ -10,7 +10,7 @@ from django.db import connections
 
 from eventstore import administration, dispatcher, log
 from eventstore.domain.checkpoint import TakeCheckpoint
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 from tests.api.devices import Device, document, faults, feed, item, play, status, unharmed
 
 EARLY, LATE = "2026-05-01T12:00:00Z", "2026-05-02T12:00:00Z"

@@ -12,11 +12,11 @@ from django.db import connections
 from eventstore import codec, database, dispatcher, log
 from eventstore.dispatcher import CommandId, Outcome
 from eventstore.domain.identifiers import episode_key, feed_of_url
-from eventstore.domain.messages import Command
+from eventstore.domain.messages import Command, Origin
 from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, evolve
-from eventstore.log import Origin, RecordedEvent
+from eventstore.log import RecordedEvent
 from eventstore.streams import Stream, Streams
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")

@@ -17,8 +17,7 @@ from eventstore.dispatcher import Conflict, DomainError, Outcome, StreamErased, 
 from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.identifiers import item_of
-from eventstore.domain.messages import Command
-from eventstore.log import Origin
+from eventstore.domain.messages import Command, Origin
 from tests.eventstore.dispatching import (
     ALICE,
     BOB,

@@ -8,8 +8,8 @@ import pytest
 from django.db import connections, transaction
 
 from eventstore import log
+from eventstore.domain.messages import Origin
 from eventstore.domain.subscriptions import UserSubscribed
-from eventstore.log import Origin
 from eventstore.prepared import Prepared
 from tests.eventstore.test_connections import end_every_backend_of
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg.errors import IntegrityConstraintViolation, UniqueViolation
 
 from eventstore import log
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 from tests.eventstore.writers import ALICE, connect, plays
 
 Connection = psycopg.Connection[Any]

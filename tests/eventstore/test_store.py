@@ -11,8 +11,9 @@ from django.db import connections
 from psycopg.errors import UniqueViolation
 
 from eventstore import administration, codec, database, log, retention
+from eventstore.appending import CommandAlreadyRecorded
 from eventstore.dispatcher import CommandId, Origin
-from eventstore.log import CommandAlreadyRecorded, StreamErased
+from eventstore.log import StreamErased
 from tests.eventstore.writers import ALICE, NOON, SlowWriter, appending, connect, plays, stored
 
 

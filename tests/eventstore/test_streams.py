@@ -16,7 +16,7 @@ from eventstore.dispatcher import CommandId
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.errors import DomainError
 from eventstore.domain.identifiers import item_of
-from eventstore.domain.messages import Command
+from eventstore.domain.messages import Command, Origin
 from eventstore.domain.playlists import AddToPlaylist, CreatePlaylist, RemoveFromPlaylist
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.privacy import ChangePrivacy
@@ -26,7 +26,6 @@ from eventstore.domain.sync import SyncUserData, to_entries
 from eventstore.domain.topics import STATE_SCHEMA
 from eventstore.domain.user import User
 from eventstore.erasure import purge_stream, tombstone_stream
-from eventstore.log import Origin
 from eventstore.prepared import Prepared
 from eventstore.removal import remove
 from eventstore.streams import Streams, StreamUnreadable, rebuild

@@ -11,7 +11,9 @@ import psycopg
 from django.db import connections
 
 from eventstore import database, log
+from eventstore.appending import lines_to_append
 from eventstore.domain.identifiers import item_of
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import PlayRecorded
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000000")
@@ -59,7 +61,7 @@ class SlowWriter:
         # without a limit, a test that fails before it commits would block the next one for ever
         self.connection.execute("SET idle_in_transaction_session_timeout = '30s'")
         self.connection.execute("BEGIN")
-        parameters = log.lines_to_append(stream, expected, events, log.Origin()) | NO_COMMAND
+        parameters = lines_to_append(stream, expected, events, Origin()) | NO_COMMAND
         row = self.connection.execute(database.SQL["append_many"], parameters).fetchone()
         assert row is not None
         self.position: int = row[0]

@@ -16,8 +16,8 @@ from accounts.models import User
 from eventstore.dispatcher import dispatch, state_of
 from eventstore.domain.checkpoint import TakeCheckpoint
 from eventstore.domain.identifiers import parts_of_item
+from eventstore.domain.messages import Origin
 from eventstore.domain.removal import RemoveEvents
-from eventstore.log import Origin
 from eventstore.removal import remove
 from tests.api.devices import Device
 from tests.apps import App

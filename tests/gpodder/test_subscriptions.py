@@ -11,7 +11,7 @@ from accounts.models import User
 from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch, state_of
 from eventstore.domain import unfollowing
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 from jobs import tasks
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild

@@ -9,7 +9,8 @@ from pytest_django.fixtures import Settings
 
 from accounts.import_models import ServerImport
 from accounts.models import User
-from eventstore import log, undo
+from eventstore import undo
+from eventstore.domain import messages
 from eventstore.domain.identifiers import parts_of_item, url_of_feed
 from feeds.imports import lists, stages
 from feeds.imports import settings as settings_of
@@ -328,6 +329,6 @@ def test_an_import_can_be_taken_back_as_what_one_device_did(origin: Origin, bob:
     since = timezone.now()
     bring(bob, server.address)
     chosen = undo.Chosen(since=since, device_name=f"127.0.0.1:{origin.port}")
-    undo.undo(bob.pk, chosen, log.Origin(), timezone.now())
+    undo.undo(bob.pk, chosen, messages.Origin(), timezone.now())
     assert urls(bob) == set()
     assert set(positions(bob).values()) <= {0}

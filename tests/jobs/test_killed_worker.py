@@ -16,12 +16,12 @@ from django.db import connections
 from eventstore import database, log
 from eventstore.dispatcher import dispatch
 from eventstore.domain.identifiers import episode_key, item_of
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User
-from eventstore.log import Origin
 from jobs import retention
 from operations.stores import SCHEMAS
 from projections import runner

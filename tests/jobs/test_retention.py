@@ -13,13 +13,12 @@ from eventstore import codec, dispatcher, log, marks
 from eventstore import retention as log_retention
 from eventstore.domain.checkpoint import IN_CHECKPOINT, PopularityRecalculated, PublicHistoryTrimmed
 from eventstore.domain.identifiers import episode_key
-from eventstore.domain.messages import INSTANCE, Command
+from eventstore.domain.messages import INSTANCE, Command, Origin
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.times import MAX_SKEW
-from eventstore.log import Origin
 from eventstore.retention import acknowledged_by_all, delete_superseded, oldest_event
 from eventstore.streams import Streams
 from jobs import retention, tasks

@@ -13,6 +13,7 @@ from accounts.models import Session, UsedToken, User
 from accounts.sessions import SessionStore
 from balados.celery import app
 from eventstore import log
+from eventstore.appending import CommandId
 from eventstore.domain.subscriptions import Subscribe
 from jobs import tasks
 from projections.projectors import PROJECTORS
@@ -115,7 +116,7 @@ def test_it_deletes_sessions_that_have_expired_and_keeps_the_others() -> None:
 
 def test_it_forgets_idempotency_keys_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = log.stream_of(uuid4())
-    key = log.CommandId(key=uuid4(), fingerprint=b"x")
+    key = CommandId(key=uuid4(), fingerprint=b"x")
     log.remember_command(stream, key, position=0, version=0, answer=b"{}")
     assert tasks.purge_commands() == 0
     assert log.remembered_command(stream, key.key) is not None

@@ -8,9 +8,8 @@ from django.db import connections
 
 from eventstore import dispatcher, log, streams
 from eventstore.dispatcher import dispatch
-from eventstore.domain.messages import Command
+from eventstore.domain.messages import Command, Origin
 from eventstore.domain.user import User
-from eventstore.log import Origin
 from eventstore.retention import acknowledge
 from jobs import retention
 from projections.connect import connect

@@ -13,8 +13,8 @@ from django.db.utils import load_backend
 
 from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import RecordPlay
-from eventstore.log import Origin
 from projections.failures import in_maintenance
 from tests.api.devices import item
 

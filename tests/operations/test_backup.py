@@ -25,10 +25,10 @@ from accounts import erasure, ledger
 from accounts.models import ErasedAccount, User
 from eventstore import log, retention
 from eventstore.dispatcher import dispatch
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.erasure import digest_of, tombstone_stream, tombstoned_with_events
-from eventstore.log import Origin
 from operations import backup, reset, stopped, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS

@@ -17,6 +17,8 @@ from psycopg.errors import UniqueViolation
 from accounts.models import User
 from balados import embedded
 from eventstore import administration, database, log
+from eventstore.appending import VERSION_TAKEN, lines_to_append
+from eventstore.domain.messages import Origin
 from tests.api.devices import Device, play
 from tests.apps import App
 from tests.eventstore.writers import NO_COMMAND, plays
@@ -32,11 +34,12 @@ PROGRAM = """
 import json, sys
 from uuid import UUID
 from eventstore import administration, database, log
+from eventstore.domain.messages import Origin
 from tests.eventstore.writers import play, plays
 from tests.factories import UserFactory
 stream = log.stream_of(UUID(int=1))
 def append(expected, *numbers):
-    return log.append(stream, expected, plays(*numbers), log.Origin())
+    return log.append(stream, expected, plays(*numbers), Origin())
 for line in sys.stdin:
     print(json.dumps(append(*json.loads(line))), flush=True)
 """
@@ -122,7 +125,7 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Operator) -> None:
     psql(operator, "partition_events.sql", bound=100)
-    event = log.lines_to_append(1, 0, plays(1), log.Origin()) | NO_COMMAND
+    event = lines_to_append(1, 0, plays(1), Origin()) | NO_COMMAND
     with (
         operator.connect("events") as slow,
         operator.connect("events") as rival,
@@ -145,7 +148,7 @@ def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Opera
         assert len(eye.execute(database.SQL["inflight_writers"]).fetchall()) == 2
         slow.execute("COMMIT")
         waiting.join(60)
-        assert str(refused[0]).startswith(log.VERSION_TAKEN)
+        assert str(refused[0]).startswith(VERSION_TAKEN)
         assert [version for _, _, version in rows_of(eye)] == [1]
 
 
@@ -196,7 +199,7 @@ def test_a_log_in_partitions_is_restored_and_goes_on_beyond_the_leap(
     # all in one stream, and no version is used twice
     stream = log.stream_of(phone.user_id)
     assert [row.version for row in log.read_stream(stream)] == [1, 2, 3]
-    assert log.append(stream, 2, plays(4, 5), log.Origin()) is None
+    assert log.append(stream, 2, plays(4, 5), Origin()) is None
     with here.connect("events") as connection:
         ((bound,),) = connection.execute(database.SQL["partition_bound"]).fetchall()
         assert bound > position + 10_000_000

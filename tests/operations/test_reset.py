@@ -18,9 +18,9 @@ from accounts.models import ErasedAccount, User
 from eventstore import administration, log, retention
 from eventstore.dispatcher import dispatch
 from eventstore.domain.identifiers import episode_key
+from eventstore.domain.messages import Origin
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
-from eventstore.log import Origin
 from feeds.models import Category
 from operations import migrations, rebuilding, reset, stopped
 from operations.stores import SCHEMAS, parameters

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from eventstore import dispatcher, log
 from eventstore.dispatcher import dispatch
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Origin
 from eventstore.domain.privacy import ChangePrivacy, Level
 from eventstore.domain.subscriptions import SubscriptionEntry
 from eventstore.domain.sync import SyncUserData
-from eventstore.log import Origin
 from projections import rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS

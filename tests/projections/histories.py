@@ -12,10 +12,9 @@ from psycopg import Cursor
 from eventstore import codec, dispatcher, log
 from eventstore.domain.checkpoint import FeedMarked, Marker
 from eventstore.domain.identifiers import key_of
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Origin
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.subscriptions import UserSubscribed, UserUnsubscribed
-from eventstore.log import Origin
 from projections.connect import Connection
 from projections.projectors.shape import Fact, Projector, Tables
 

@@ -13,7 +13,7 @@ from django.db import connections
 
 from eventstore import log
 from eventstore.domain.identifiers import item_of
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 from projections import catch_up, connect, locks, rebuild, runner
 from projections.batches import Batch
 from projections.connect import Connection

@@ -15,12 +15,12 @@ from eventstore.domain.checkpoint import TakeCheckpoint, take
 from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.listening import Heard, Place, compress, recount
-from eventstore.domain.messages import Event
+from eventstore.domain.messages import Event, Origin
 from eventstore.domain.plays import PlayRecorded
 from eventstore.domain.tally import tally
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import User
-from eventstore.log import Origin, RecordedEvent
+from eventstore.log import RecordedEvent
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
 from projections.projectors.listening import PLACE

@@ -23,7 +23,7 @@ from eventstore.domain.collections import (
     default_id,
 )
 from eventstore.domain.identifiers import episode_key, item_of, parts_of_item
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Command, Event, Origin
 from eventstore.domain.naming import EpisodeName
 from eventstore.domain.playlists import (
     AddToPlaylist,
@@ -40,7 +40,6 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.user import User, evolve
-from eventstore.log import Origin
 from projections import lists, rebuild
 from projections.batches import Batch
 from projections.connect import Connection, connect

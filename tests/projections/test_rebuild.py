@@ -28,7 +28,7 @@ from eventstore.domain.collections import (
     RemoveFeedFromCollection,
 )
 from eventstore.domain.identifiers import item_of
-from eventstore.domain.messages import Command, Event
+from eventstore.domain.messages import Command, Event, Origin
 from eventstore.domain.playlists import (
     AddToPlaylist,
     CreatePlaylist,
@@ -40,7 +40,6 @@ from eventstore.domain.plays import RecordPlay, UpdatePosition
 from eventstore.domain.privacy import ChangePrivacy, ClearPrivacy
 from eventstore.domain.saved import SaveEpisode, ShareEpisode, UnsaveEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.log import Origin
 from eventstore.undo import Chosen
 from projections import catch_up, deadletters, locks, rebuild, shadows
 from projections.catch_up import apply_until

@@ -269,7 +269,8 @@ def test_what_an_app_uploads_at_once_is_applied_for_all_at_once(
         for number in range(500)
     ]
     with caplog.at_level("INFO"), running(Runner()):
-        eventually(lambda: reached(connection, "listening", record(subscribed(ALICE))))
+        head = record(subscribed(ALICE))
+        eventually(lambda: reached(connection, "listening", head))
         head = record(*plays)
         eventually(lambda: reached(connection, "listening", head))
     assert "One by one" not in caplog.text

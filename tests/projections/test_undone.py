@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from eventstore import dispatcher, undo
 from eventstore.dispatcher import DomainError, dispatch
 from eventstore.domain.checkpoint import TakeCheckpoint
-from eventstore.domain.messages import Command
+from eventstore.domain.messages import Command, Origin
 from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.saved import ShareEpisode
-from eventstore.log import Origin
 from eventstore.undo import Chosen
 from projections.connect import Connection
 from tests.conftest import STORES, empty, forget

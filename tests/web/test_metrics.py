@@ -17,7 +17,7 @@ from accounts.models import User
 from balados import metrics
 from eventstore import counters, log
 from eventstore.database import raw_connection
-from eventstore.log import Origin
+from eventstore.domain.messages import Origin
 from feeds.room import room
 from jobs import retention
 from operations import stores
