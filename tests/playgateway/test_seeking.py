@@ -73,10 +73,11 @@ class Server:
         return answer
 
     async def connected(self) -> None:
-        """Wait until the pipeline is open; a request has asked for it."""
-        assert self.pipeline._opening is not None
-        await self.pipeline._opening
-        await asyncio.sleep(0)
+        """Wait until the pipeline is open; a request has asked for it, and may have been answered later."""
+        if self.pipeline._connection is None:
+            assert self.pipeline._opening is not None
+            await self.pipeline._opening
+            await asyncio.sleep(0)
 
     def _django(self, environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.by_django += 1
