@@ -23,21 +23,19 @@ from projections.connect import run
 
 # Finds the owner of the token, the feed, and the feed's episode of that name, in one round trip and usually
 # the only one. Nothing of it is cached: a revoked token fails in the next request.
+_FIND: Final = """
+SELECT token.id, token.user_id, token.name, array_to_string(token.lists, ' '), feed.id, feed.uid,
+       feed.is_secret OR feed.blocked, episode.id, episode.enclosure_url
+  FROM "system"."play_tokens" AS token
+  JOIN "system"."users" AS owner ON owner.id = token.user_id
+  LEFT JOIN "system"."feed_aliases" AS alias ON alias.feed_key = %(feed_key)s::uuid
+  LEFT JOIN "system"."feeds" AS named ON named.id = alias.feed_id
+  LEFT JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
+  LEFT JOIN "system"."episodes" AS episode ON episode.feed_id = feed.id AND episode.key = %(key)s::bytea
+ WHERE token.token_hash = %(token_hash)s::text AND {valid}
+"""
 FIND: Final = Prepared(
-    "find_played_episode",
-    """
-    SELECT token.id, token.user_id, token.name, array_to_string(token.lists, ' '), feed.id, feed.uid,
-           feed.is_secret OR feed.blocked, episode.id, episode.enclosure_url
-      FROM "system"."play_tokens" AS token
-      JOIN "system"."users" AS owner ON owner.id = token.user_id
-      LEFT JOIN "system"."feed_aliases" AS alias ON alias.feed_key = %(feed_key)s::uuid
-      LEFT JOIN "system"."feeds" AS named ON named.id = alias.feed_id
-      LEFT JOIN "system"."feeds" AS feed ON feed.id = coalesce(named.merged_into_id, named.id)
-      LEFT JOIN "system"."episodes" AS episode ON episode.feed_id = feed.id AND episode.key = %(key)s::bytea
-     WHERE token.token_hash = %(token_hash)s::text
-       AND (token.expires_at IS NULL OR token.expires_at > %(now)s::timestamptz)
-       AND owner.is_active AND owner.erasing_since IS NULL
-    """,
+    "find_played_episode", _FIND.format(valid=tokens.VALID.format(now="%(now)s::timestamptz"))
 )
 MERGED: Final = 'SELECT id FROM "system"."feeds" WHERE merged_into_id = %s'
 # First by the exact pair of GUID and enclosure, for older pairs and for several episodes with one GUID; then

@@ -20,14 +20,14 @@ from playgateway.pipeline import Pipeline, Unavailable
 from playgateway.window import Kind
 
 # Is the token valid now, and where is the file now? Nothing of this is remembered.
-FIND: Final = """
+_FIND: Final = """
 SELECT token.id, token.user_id, episode.enclosure_url
   FROM "system"."play_tokens" AS token
   JOIN "system"."users" AS owner ON owner.id = token.user_id
   JOIN "system"."episodes" AS episode ON episode.id = $3::bigint AND episode.feed_id = $4::bigint
- WHERE token.token_hash = $1::text AND (token.expires_at IS NULL OR token.expires_at > $2::timestamptz)
-   AND owner.is_active AND owner.erasing_since IS NULL
+ WHERE token.token_hash = $1::text AND {valid}
 """
+FIND: Final = _FIND.format(valid=tokens.VALID.format(now="$2::timestamptz"))
 PREFIX: Final = "/play/"
 # the routes of playgateway/urls.py and playgateway/play_host.py, for the log and the metrics
 ROUTE, ROUTE_OF_PLAY_HOST = "/play/<str:token>/<path:path>", "/<str:token>/<path:path>"

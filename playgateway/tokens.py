@@ -12,15 +12,17 @@ from django.db import DatabaseError, connections
 from accounts.models import PlayToken
 from projections.connect import run
 
+# whether a token may be used at a moment: part of every statement that finds one
+VALID: Final = """(token.expires_at IS NULL OR token.expires_at > {now})
+   AND owner.is_active AND owner.erasing_since IS NULL"""
 # looked up by the digest of the token that was sent, so that the duration of the query
 # reveals nothing about a token
 FIND: Final = """
 SELECT token.id, token.user_id, token.name, token.lists
   FROM "system"."play_tokens" AS token JOIN "system"."users" AS owner ON owner.id = token.user_id
- WHERE token.{column} = %s AND (token.expires_at IS NULL OR token.expires_at > %s)
-   AND owner.is_active AND owner.erasing_since IS NULL
+ WHERE token.{column} = %s AND {valid}
 """
-BY_TEXT, BY_ID = FIND.format(column="token_hash"), FIND.format(column="id")
+BY_TEXT, BY_ID = (FIND.format(column=name, valid=VALID.format(now="%s")) for name in ("token_hash", "id"))
 NOTE_USE: Final = 'UPDATE "system"."play_tokens" SET last_used_at = %s WHERE id = %s'
 NOTE_PLAY: Final = 'UPDATE "system"."play_tokens" SET plays = plays + 1 WHERE id = %s'
 # tokens whose use was recorded, by id, and in which hour

@@ -75,13 +75,18 @@ class Server:
     async def connected(self) -> None:
         """Wait until the pipeline is open; a request has asked for it, and may have been answered later."""
         if self.pipeline._connection is None:
-            assert self.pipeline._opening is not None
-            await self.pipeline._opening
-            await asyncio.sleep(0)
+            await opened(self.pipeline)
 
     def _django(self, environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.by_django += 1
         return django(environment, start_response)
+
+
+async def opened(pipeline: Pipeline) -> None:
+    """Wait until a pipeline that is being opened is open."""
+    assert pipeline._opening is not None
+    await pipeline._opening
+    await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -323,9 +328,7 @@ def test_a_store_that_does_not_answer_is_not_waited_for(
         asked = Pipeline("system", "SELECT pg_sleep($1::float8)")
         with pytest.raises(Unavailable):
             await asked.first_row(b"0")
-        assert asked._opening is not None
-        await asked._opening
-        await asyncio.sleep(0)
+        await opened(asked)
         assert await asked.first_row(b"0") == [b""]
         found = await asyncio.gather(*(asked.first_row(b"60") for _ in range(3)), return_exceptions=True)
         assert [type(each) for each in found] == [Unavailable] * 3
@@ -339,9 +342,7 @@ def test_more_than_fit_are_left_to_threads_and_an_error_ends_the_connection(stor
         asked = Pipeline("system", "SELECT 10 / $1::integer")
         with pytest.raises(Unavailable):
             await asked.first_row(b"1")
-        assert asked._opening is not None
-        await asked._opening
-        await asyncio.sleep(0)
+        await opened(asked)
         rows = [asked.first_row(str(number).encode()) for number in range(1, pipeline.MOST_WAITING + 2)]
         *given, last = await asyncio.gather(*rows, return_exceptions=True)
         assert given == [[str(10 // number).encode()] for number in range(1, pipeline.MOST_WAITING + 1)]
