@@ -1,7 +1,8 @@
 """Calls views without middleware where none is needed: for the API, and for what a play token opens."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any, NamedTuple, Protocol, cast
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -11,6 +12,25 @@ from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, resolve, set_urlconf
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+class DirectAnswer(NamedTuple):
+    """An answer that needed no view. ``route``: its URL pattern, for the log."""
+
+    route: str
+    status: int
+    headers: list[tuple[str, str]]
+    content: bytes = b""
+
+
+class Shortcut(Protocol):
+    """Answers some requests from the event loop, without a thread: those of which it is certain that a view
+    would answer the same."""
+
+    async def answer(self, environment: Mapping[str, Any], body: BytesIO) -> DirectAnswer | None:
+        """Answer a request, given as its WSGI environment; None if it is for Django. In that case it has
+        changed nothing."""
+
 
 # Resolved views of paths without parameters, by URL configuration and path: resolving a path takes as long as
 # reading a token.

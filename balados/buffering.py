@@ -24,11 +24,13 @@ from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 
+from accounts.gates import DirectAnswer, Shortcut
 from balados import environment, readiness, requests
 from balados.postgresql.base import give_back
 from balados.wsgi import application as django
 from eventstore import counters
-from playgateway.seeking import Redirect, Seeks
+from playgateway.seeking import Seeks
+from projections.pipeline import Pipeline
 
 # One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
 # PostgreSQL's default of 100 connections.
@@ -74,7 +76,7 @@ class Buffered:
     def __init__(self, wsgi: Callable[..., Iterable[bytes]]) -> None:
         self._wsgi = wsgi
         self._threads = ThreadPoolExecutor(THREADS, "answer")
-        self._seeks = Seeks()
+        self._shortcuts = _shortcuts()
         self._held = self._waiting = 0
         # deadline of the body that each task is reading, on the monotonic clock
         self._deadlines: dict[asyncio.Task[Any], float] = {}
@@ -85,11 +87,11 @@ class Buffered:
         began = perf_counter()
         try:
             _check_headers(scope["headers"])
-            found = await self._seeks.find(environment)
-            if found is not None:
-                whole, answer = True, _redirect(found, environment, began)
+            body, whole = await self._read(environment, receive)
+            direct = await self._directly(environment, body) if whole else None
+            if direct is not None:
+                answer = _noted(direct, environment, began)
             else:
-                body, whole = await self._read(environment, receive)
                 environment["wsgi.input"] = body
                 answer = await self._in_thread(environment)
         except Refused as refusal:
@@ -105,6 +107,13 @@ class Buffered:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
+
+    async def _directly(self, environment: Environment, body: BytesIO) -> DirectAnswer | None:
+        """Answer the request without a thread, where one of the shortcuts can."""
+        for shortcut in self._shortcuts:
+            if (direct := await shortcut.answer(environment, body)) is not None:
+                return direct
+        return None
 
     async def _read(self, environment: Environment, receive: Receive) -> tuple[BytesIO, bool]:
         """Return the body, and whether it is complete. The body of a request that is, or is declared, too
@@ -172,6 +181,11 @@ class Buffered:
             self._waiting -= 1
 
 
+def _shortcuts() -> Sequence[Shortcut]:
+    system = Pipeline("system")
+    return (Seeks(system),)
+
+
 def _check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
     if sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
         detail = f"The headers of a request have at most {LARGEST_HEADERS:,} bytes."
@@ -232,11 +246,11 @@ def to_environment(scope: dict[str, Any]) -> Environment:
     return environment
 
 
-def _redirect(found: Redirect, environment: Environment, began: float) -> Answer:
-    """Return the response for a player that seeks, and do what ``requests.Observed`` does for others."""
-    request_id = requests.id_of(environment)
-    requests.note("GET", found.route, 302, perf_counter() - began, request_id)
-    return Answer(302, [*found.headers, (requests.HEADER, request_id)], b"")
+def _noted(direct: DirectAnswer, environment: Environment, began: float) -> Answer:
+    """Return the response of a shortcut, and do what ``requests.Observed`` does for others."""
+    request_id, method = requests.id_of(environment), environment["REQUEST_METHOD"]
+    requests.note(method, direct.route, direct.status, perf_counter() - began, request_id)
+    return Answer(direct.status, [*direct.headers, (requests.HEADER, request_id)], direct.content)
 
 
 def _refusal(refusal: Refused, path: str) -> Answer:

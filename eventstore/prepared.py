@@ -21,14 +21,19 @@ _NAMED = re.compile(r"%\((\w+)\)s")
 
 
 class Prepared:
-    """A statement whose parameters are named as in psycopg, ``%(name)s``, each cast to its type."""
+    """A statement whose parameters are named as in psycopg, ``%(name)s``, each cast to its type. ``name`` and
+    ``text`` are what the server knows it by."""
 
     def __init__(self, name: str, statement: str) -> None:
-        self._name = f"balados_{name}".encode()
+        self.name = f"balados_{name}".encode()
         self._parameters = tuple(dict.fromkeys(_NAMED.findall(statement)))
         numbered = _NAMED.sub(lambda found: f"${self._parameters.index(found[1]) + 1}", statement)
-        self._statement = numbered.encode()
+        self.text = numbered.encode()
         self._prepared: WeakSet[Connection] = WeakSet()
+
+    def ordered(self, values: Mapping[str, bytes]) -> list[bytes]:
+        """Return the parameters in the order of the statement's text."""
+        return [values[name] for name in self._parameters]
 
     def rows(self, connection: Connection, values: Mapping[str, bytes]) -> list[list[bytes | None]]:
         """Return the rows of the result, as text.
@@ -36,17 +41,17 @@ class Prepared:
         ``values`` are texts in UTF-8. A statement that writes needs a connection in autocommit mode. Raises
         ``psycopg.Error``.
         """
-        ordered = [values[name] for name in self._parameters]
+        ordered = self.ordered(values)
         if connection not in self._prepared:
             self._prepare(connection)
-        result = connection.pgconn.exec_prepared(self._name, ordered)
+        result = connection.pgconn.exec_prepared(self.name, ordered)
         if result.status != ExecStatus.TUPLES_OK:
             failure = _failure(connection, result)
             if not isinstance(failure, errors.InvalidSqlStatementName):
                 raise failure
             # psycopg deallocates every statement of a connection after an ALTER or a DROP
             self._prepare(connection)
-            result = connection.pgconn.exec_prepared(self._name, ordered)
+            result = connection.pgconn.exec_prepared(self.name, ordered)
             if result.status != ExecStatus.TUPLES_OK:
                 raise _failure(connection, result)
         columns = range(result.nfields)
@@ -58,7 +63,7 @@ class Prepared:
         return rows[0][0] if rows else None
 
     def _prepare(self, connection: Connection) -> None:
-        result = connection.pgconn.prepare(self._name, self._statement)
+        result = connection.pgconn.prepare(self.name, self.text)
         if result.status != ExecStatus.COMMAND_OK:
             failure = _failure(connection, result)
             if not isinstance(failure, errors.DuplicatePreparedStatement):

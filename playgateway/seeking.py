@@ -2,32 +2,34 @@
 
 Seeking is most of what players ask, and a thread takes most of the time of a redirect. Only what is certain
 is answered here: a request that records nothing, for an address of ours that Django has answered before, with
-a token that is valid now. For everything else, and while the store does not answer, ``find`` returns None,
-and the request is answered as any other.
+a token that is valid now. Everything else, also while the store does not answer, is left to Django.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from accounts.gates import is_remembered
+from accounts.gates import DirectAnswer, is_remembered
 from accounts.models import PlayToken
+from eventstore.prepared import Prepared
 from playgateway import links, responses, sessions, tokens, window
 from playgateway.episodes import Found, location_of
 from playgateway.middleware import is_play_host
-from playgateway.pipeline import Pipeline, Unavailable
 from playgateway.window import Kind
+from projections.pipeline import Pipeline
 
 # Is the token valid now, and where is the file now? Nothing of this is remembered.
 _FIND: Final = """
 SELECT token.id, token.user_id, episode.enclosure_url
   FROM "system"."play_tokens" AS token
   JOIN "system"."users" AS owner ON owner.id = token.user_id
-  JOIN "system"."episodes" AS episode ON episode.id = $3::bigint AND episode.feed_id = $4::bigint
- WHERE token.token_hash = $1::text AND {valid}
+  JOIN "system"."episodes" AS episode
+    ON episode.id = %(episode)s::bigint AND episode.feed_id = %(feed)s::bigint
+ WHERE token.token_hash = %(digest)s::text AND {valid}
 """
-FIND: Final = _FIND.format(valid=tokens.VALID.format(now="$2::timestamptz"))
+FIND: Final = Prepared("find_file", _FIND.format(valid=tokens.VALID.format(now="%(now)s::timestamptz")))
 PREFIX: Final = "/play/"
 # the routes of playgateway/urls.py and playgateway/play_host.py, for the log and the metrics
 ROUTE, ROUTE_OF_PLAY_HOST = "/play/<str:token>/<path:path>", "/<str:token>/<path:path>"
@@ -53,11 +55,6 @@ class Address(NamedTuple):
     route: str
 
 
-class Redirect(NamedTuple):
-    route: str
-    headers: list[tuple[str, str]]
-
-
 def remember(path: str, found: Found) -> None:
     """Remember which episode the part of an address after its token names. Only for episodes that a signature
     opened."""
@@ -72,39 +69,40 @@ _known: dict[str, Known] = {}
 
 
 class Seeks:
-    """Finds where players that seek are redirected. For one event loop."""
+    """Redirects players that seek, by asking the system store."""
 
-    def __init__(self) -> None:
-        self._pipeline = Pipeline("system", FIND)
+    def __init__(self, system: Pipeline) -> None:
+        self._system = system
 
-    async def find(self, environment: Mapping[str, Any]) -> Redirect | None:
-        """Return the redirect for a request, given as its WSGI environment; None if it is for Django."""
+    async def answer(self, environment: Mapping[str, Any], body: BytesIO) -> DirectAnswer | None:
         if (address := _address_of(environment)) is None:
             return None
         kind = window.kind_of(environment["REQUEST_METHOD"], environment)
         if kind is not Kind.GOES_ON:
             return None
         now = datetime.now(UTC)
-        try:
-            row = await self._pipeline.first_row(*_values(address, now))
-        except Unavailable:
-            return None
-        return None if row is None else _redirect(address, [str(value or b"", "utf-8") for value in row], now)
+        rows = await self._system.ask(FIND, _values(address, now))
+        return _redirect(address, [str(value or b"", "utf-8") for value in rows[0]], now) if rows else None
 
 
-def _values(address: Address, now: datetime) -> list[bytes]:
-    known, digest = address.known, PlayToken.digest(address.token)
-    return [text.encode() for text in (digest, now.isoformat(), str(known.episode_id), str(known.feed_id))]
+def _values(address: Address, now: datetime) -> dict[str, bytes]:
+    known = address.known
+    return {
+        "digest": PlayToken.digest(address.token).encode(),
+        "now": now.isoformat().encode(),
+        "episode": b"%d" % known.episode_id,
+        "feed": b"%d" % known.feed_id,
+    }
 
 
-def _redirect(address: Address, row: list[str], now: datetime) -> Redirect | None:
+def _redirect(address: Address, row: list[str], now: datetime) -> DirectAnswer | None:
     token_id, known, location = int(row[0]), address.known, location_of(row[2])
     if not links.is_signed(address.signature, token_id, known.feed_uid, known.episode_id):
         return None
     if location is None or not tokens.is_noted(token_id, now):
         return None
     sessions.extend((UUID(row[1]), known.episode_id))
-    return Redirect(address.route, responses.of_redirect(location))
+    return DirectAnswer(address.route, 302, responses.of_redirect(location))
 
 
 def _address_of(environment: Mapping[str, Any]) -> Address | None:

@@ -19,13 +19,14 @@ from balados.buffering import Buffered
 from balados.wsgi import application as django
 from eventstore import counters
 from feeds.models import Episode, Feed
-from playgateway import pipeline, seeking, sessions, window
+from playgateway import seeking, sessions, window
 from playgateway.episodes import Found
 from playgateway.links import sign
-from playgateway.pipeline import Pipeline, Unavailable
 from projections.connect import connect
+from projections.pipeline import Pipeline
 from tests.feeds.rows import EpisodeFactory, FeedFactory
 from tests.playgateway.players import Player, now
+from tests.projections.pipelines import opened
 
 Answer = tuple[int, dict[str, str], bytes]
 SEEKS: dict[str, Any] = {"range": "bytes=5000-"}
@@ -37,7 +38,7 @@ class Server:
     def __init__(self) -> None:
         self.by_django = 0
         self._application = Buffered(self._django)
-        self.pipeline: Pipeline = self._application._seeks._pipeline
+        self.pipeline: Pipeline = self._application._shortcuts[0]._system  # type: ignore[attr-defined]
 
     async def get(self, address: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
         path, query = urlsplit(address).path, urlsplit(address).query
@@ -80,13 +81,6 @@ class Server:
     def _django(self, environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.by_django += 1
         return django(environment, start_response)
-
-
-async def opened(pipeline: Pipeline) -> None:
-    """Wait until a pipeline that is being opened is open."""
-    assert pipeline._opening is not None
-    await pipeline._opening
-    await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -297,9 +291,7 @@ def test_the_host_for_plays_is_answered_too(radio: Player, episode: Episode, set
     run(address, test)
 
 
-def test_while_the_connection_is_broken_django_answers(
-    radio: Player, episode: Episode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_the_connection_is_broken_django_answers(radio: Player, episode: Episode) -> None:
     address = signed(radio, episode)
 
     async def test(server: Server) -> None:
@@ -317,41 +309,6 @@ def test_while_the_connection_is_broken_django_answers(
         await server.answers_itself(address)
 
     run(address, test)
-
-
-def test_a_store_that_does_not_answer_is_not_waited_for(
-    radio: Player, episode: Episode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline, "TIMEOUT", 0.02)
-
-    async def test() -> None:
-        asked = Pipeline("system", "SELECT pg_sleep($1::float8)")
-        with pytest.raises(Unavailable):
-            await asked.first_row(b"0")
-        await opened(asked)
-        assert await asked.first_row(b"0") == [b""]
-        found = await asyncio.gather(*(asked.first_row(b"60") for _ in range(3)), return_exceptions=True)
-        assert [type(each) for each in found] == [Unavailable] * 3
-        assert asked._connection is None
-
-    asyncio.run(test())
-
-
-def test_more_than_fit_are_left_to_threads_and_an_error_ends_the_connection(stores: None) -> None:
-    async def test() -> None:
-        asked = Pipeline("system", "SELECT 10 / $1::integer")
-        with pytest.raises(Unavailable):
-            await asked.first_row(b"1")
-        await opened(asked)
-        rows = [asked.first_row(str(number).encode()) for number in range(1, pipeline.MOST_WAITING + 2)]
-        *given, last = await asyncio.gather(*rows, return_exceptions=True)
-        assert given == [[str(10 // number).encode()] for number in range(1, pipeline.MOST_WAITING + 1)]
-        assert isinstance(last, Unavailable)
-        with pytest.raises(Unavailable):
-            await asked.first_row(b"0")
-        assert asked._connection is None
-
-    asyncio.run(test())
 
 
 def test_what_is_remembered_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
