@@ -23,7 +23,7 @@ def bring_up_to_date() -> int:
 
 
 @contextmanager
-def behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def lagging_projectors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Simulate projectors that lag, without waiting for them; yields the positions that were waited for."""
     waited: list[int] = []
 

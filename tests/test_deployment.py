@@ -43,16 +43,16 @@ def test_compose_runs_the_command_of_the_procfile(name: str) -> None:
 
 def test_compose_gives_each_queue_of_the_one_worker_a_worker() -> None:
     form = re.compile(r"--concurrency \d+ --queues (\S+)")
-    (together,) = form.findall(PROCFILE["worker"])
+    (in_one,) = form.findall(PROCFILE["worker"])
     commands = [SERVICES[name]["command"] for name in WORKERS]
     apart = ",".join(queues for each in commands for queues in form.findall(each))
-    assert sorted(together.split(",")) == sorted(apart.split(","))
+    assert sorted(in_one.split(",")) == sorted(apart.split(","))
     scheduling = [command for command in commands if " --with-scheduler" in command]
     assert scheduling == commands[:1]
     without = [form.sub("", command.replace(" --with-scheduler", "")) for command in commands]
     assert {*without} == {form.sub("", PROCFILE["worker"].replace(" --with-scheduler", ""))}
     routes = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
-    assert routes <= {*together.split(",")} - {"default"}
+    assert routes <= {*in_one.split(",")} - {"default"}
 
 
 def test_the_image_serves_the_web_by_default() -> None:

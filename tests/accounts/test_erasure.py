@@ -37,7 +37,7 @@ from tests.api.devices import Device, feed, item, play
 from tests.api.test_removals import live
 from tests.apps import App
 from tests.factories import PASSWORD, PlayTokenFactory, UserFactory
-from tests.jobs.working import read_models, settle, settled
+from tests.jobs.working import read_models, settle, settle_at
 from tests.projections.running import running
 from tests.searching import found
 from tests.web.people import Visitor
@@ -110,7 +110,7 @@ def leave_traces(user: User, phone: Device) -> None:
     """Leave data in every place that keeps data of a user."""
     use_everything(user, phone)
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
 
 
 def use_everything(user: User, phone: Device) -> None:
@@ -141,7 +141,7 @@ def test_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_bac
     for word in (str(alice.pk), alice.pk.hex, NAME, MAIL, feed(7)):
         assert word not in caplog.text
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
     assert found(feed(7), item(71)) == [], "figures of what he alone listened to"
     before = read_models()
     rebuild(list(PROJECTORS.values()))
@@ -157,7 +157,7 @@ def test_nothing_of_anybody_else_goes(alice: User, phone: Device, bobs: Device) 
     for device in (phone, bobs):
         live(device, feed(7), (item(71), item(72)))
     settle()
-    retention.run(wait=settled)  # what is too old to be shown is deleted anyway
+    retention.run(wait=settle_at)  # what is too old to be shown is deleted anyway
     bob = str(bobs.user_id)
     before = log.read_stream(log.stream_of(bobs.user_id))
     rows = {table: [row for row in rows if bobs.user_id in row] for table, rows in read_models().items()}
@@ -188,7 +188,7 @@ def test_killed_half_way_it_is_finished_by_the_scheduler() -> None:
     for point in CUTS:
         use_everything(users[point], phones[point])
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
     command = [sys.executable, "-c", ERASE_AND_DIE, *CUTS]
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert killed.stdout.splitlines() == [f"{point} -9" for point in CUTS], killed.stderr
@@ -197,7 +197,7 @@ def test_killed_half_way_it_is_finished_by_the_scheduler() -> None:
     assert tasks.finish_erasures() == len(CUTS)
     assert traces(*users.values()) == []
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
     rebuild(list(PROJECTORS.values()))
     assert traces(*users.values()) == []
     assert tasks.finish_erasures() == 0

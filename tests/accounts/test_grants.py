@@ -259,11 +259,11 @@ def test_a_user_switched_off_approves_nothing(alice: User) -> None:
 
 def test_twenty_approvals_at_once_make_one_grant(alice: User) -> None:
     authorization = asked(CASTAWAY)
-    together = Barrier(20)
+    barrier = Barrier(20)
 
     def approve(_: int) -> int:
         try:
-            together.wait(timeout=30)
+            barrier.wait(timeout=30)
             return authorize(alice, authorization).pk
         finally:
             connections["system"].close()

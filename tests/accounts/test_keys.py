@@ -148,12 +148,12 @@ def test_it_refuses_private_and_several_keys_and_repeats_nothing(
     with pytest.raises(TokenError) as refused:
         read_as_authorization(token)
     error: BaseException | None = refused.value
-    said = caplog.text
+    texts = caplog.text
     while error is not None:  # everything that a log of the error would show, including its causes
-        said += repr(error) + str(error)
+        texts += repr(error) + str(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    assert "BEGIN" not in said
-    assert not any(line in said for line in key.splitlines() if line)
+    assert "BEGIN" not in texts
+    assert not any(line in texts for line in key.splitlines() if line)
 
 
 @pytest.mark.parametrize("form", [SPKI, PublicFormat.PKCS1], ids=["SPKI", "PKCS#1"])

@@ -93,12 +93,12 @@ def test_it_stays_closed_when_the_administrator_is_gone() -> None:
 
 
 def test_of_twenty_at_once_exactly_one_becomes_administrator() -> None:
-    together = Barrier(20)
+    barrier = Barrier(20)
     token = setup.one_time_token() or ""
 
     def attempt(number: int) -> str:
         try:
-            together.wait(timeout=30)
+            barrier.wait(timeout=30)
             setup.complete(f"Olivia{number}", "", PASSWORD, token, NOW)
         except setup.AlreadySetUp:
             return "already set up"

@@ -244,13 +244,13 @@ def test_what_was_made_over_HTTP_reaches_devices_that_sync_and_comes_back_the_sa
     cursor = tablet.sync()["cursor"]
     add(phone)
     phone.put(f"collections/{default}/order", order(1))
-    told = tablet.sync(cursor)["data"]["collections"]
-    assert {one["id"]: [entry["rss_source_feed"] for entry in one["feeds"]] for one in told} == {
+    synced = tablet.sync(cursor)["data"]["collections"]
+    assert {one["id"]: [entry["rss_source_feed"] for entry in one["feeds"]] for one in synced} == {
         gym: [feed()],
         default: [feed()],
     }
     before = count_events()
-    assert tablet.sync(collections=told)["conflicts"] == []
+    assert tablet.sync(collections=synced)["conflicts"] == []
     assert count_events() == before
 
 

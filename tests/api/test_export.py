@@ -69,10 +69,10 @@ def empty(**lists: Any) -> dict[str, Any]:
 
 def state(device: Device) -> dict[str, Any]:
     """Return what a new device gets, with the same name for every listener's default collection."""
-    told: dict[str, Any] = json.loads(
+    document: dict[str, Any] = json.loads(
         json.dumps(device.sync()["data"]).replace(str(default_id(device.user_id)), "default")
     )
-    return {name: sorted(entries, key=json.dumps) for name, entries in told.items()}
+    return {name: sorted(entries, key=json.dumps) for name, entries in document.items()}
 
 
 def live_a_little(device: Device) -> None:
@@ -286,12 +286,12 @@ def test_any_state_is_imported_to_the_same_however_it_is_cut(sent: list[Any], mo
     """This includes the default collection, sent before the first subscription, as that would create one."""
     alice, bob = User(ALICE), User(BOB)
     synced(alice, payload(sent))
-    told = sync.to_entries(alice)
-    lists = {name: getattr(told, name) for name in LISTS}
+    known = sync.to_entries(alice)
+    lists = {name: getattr(known, name) for name in LISTS}
     body = export.ImportBody(format="balados-export", version=1, user_id=ALICE, **lists)
     for part in export.split(entries.command_of(export.with_own_lists(body, BOB), BOB, NOON), most):
         synced(bob, part)
-    ours = msgspec.json.encode(told).replace(str(default_id(ALICE)).encode(), b"default")
+    ours = msgspec.json.encode(known).replace(str(default_id(ALICE)).encode(), b"default")
     theirs = msgspec.json.encode(sync.to_entries(bob)).replace(str(default_id(BOB)).encode(), b"default")
     for name in LISTS:
         one, other = (sorted(json.loads(whole)[name], key=json.dumps) for whole in (ours, theirs))
@@ -316,9 +316,9 @@ def test_what_the_account_knows_better_stays_and_is_listed(phone: Device) -> Non
     phone.post("plays", play(position=600, played_at=JUNE))
     answer = imported(phone, empty(play_statuses=[status(position=30, at=MAY)]))
     assert answer["recorded"] == 0
-    (lost,) = answer["conflicts"]
-    assert (lost["type"], lost["key"], lost["rule"]) == ("play_status", item(), "later_wins")
-    assert (lost["client"]["position"], lost["server"]["position"]) == (30, 600)
+    (conflict,) = answer["conflicts"]
+    assert (conflict["type"], conflict["key"], conflict["rule"]) == ("play_status", item(), "later_wins")
+    assert (conflict["client"]["position"], conflict["server"]["position"]) == (30, 600)
 
 
 def test_what_an_older_part_lost_is_listed_too(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,7 +327,7 @@ def test_what_an_older_part_lost_is_listed_too(phone: Device, monkeypatch: pytes
         phone.post("plays", play(number, position=600, played_at=JUNE))
     sent = [status(number, position=30, at=MAY) for number in (1, 2, 3)]
     answer = imported(phone, empty(play_statuses=sent))
-    assert [lost["key"] for lost in answer["conflicts"]] == [item(1), item(2)]
+    assert [conflict["key"] for conflict in answer["conflicts"]] == [item(1), item(2)]
     assert answer["recorded"] == 1
 
 

@@ -193,8 +193,8 @@ def test_of_a_large_limit_some_are_counted_at_once_and_never_too_many(
 def test_what_was_counted_at_once_lapses_with_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("accounts.attempts.time.monotonic", lambda: clock[0])
-    told = iter([(4, 60_000), (4, 60_000), (12, 30_000), (16, 30_000)])
-    monkeypatch.setattr(attempts, "run", lambda *arguments: next(told))
+    counts = iter([(4, 60_000), (4, 60_000), (12, 30_000), (16, 30_000)])
+    monkeypatch.setattr(attempts, "run", lambda *arguments: next(counts))
 
     def count() -> timedelta | None:
         return attempts.count("tries", "a new process", 10, timedelta(minutes=1), at_once=4)
@@ -205,4 +205,4 @@ def test_what_was_counted_at_once_lapses_with_the_window(monkeypatch: pytest.Mon
     # Redis has counted twelve attempts; two of the last four are within the limit of ten
     assert [count() for _ in range(2)] == [None, None]
     assert count() == timedelta(seconds=30)
-    assert next(told, None) is None
+    assert next(counts, None) is None

@@ -171,8 +171,8 @@ def test_a_file_is_joined_with_its_guid_once_a_device_sends_both(phone: Device, 
             status(at=LATE, position=40) | {"rss_source_item": ONE, "guid": "1", "enclosure_url": FILE}
         ]
     )
-    news = phone.sync(cursor)["data"]
-    assert [named(one) for one in (*news["play_statuses"], *news["playlists"][0]["items"])] == [
+    changes = phone.sync(cursor)["data"]
+    assert [named(one) for one in (*changes["play_statuses"], *changes["playlists"][0]["items"])] == [
         (ONE, "1", FILE)
     ] * 2
     [kept] = listed(phone, "plays", "play_statuses")

@@ -58,9 +58,9 @@ def walk(device: Device, path: str, query: str = "") -> list[list[str]]:
 def test_pages_hold_everything_once(filled: Device, path: str, limit: int, pages: int) -> None:
     found = walk(filled, path, f"limit={limit}")
     assert len(found) == pages
-    together = [name for page in found for name in page]
-    assert together == walk(filled, path)[0]
-    assert len(set(together)) == 25
+    names = [name for page in found for name in page]
+    assert names == walk(filled, path)[0]
+    assert len(set(names)) == 25
 
 
 @BOTH

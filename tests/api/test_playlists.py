@@ -322,16 +322,16 @@ def test_what_was_made_over_HTTP_reaches_devices_that_sync(phone: Device, tablet
     for number in (1, 2):
         phone.post(f"playlists/{walk}/items", member(number))
     phone.put(f"playlists/{walk}/order", order(2, 1))
-    [told] = tablet.sync(cursor)["data"]["playlists"]
-    assert [(one["rss_source_item"], one["position"]) for one in told["items"]] == [
+    [synced] = tablet.sync(cursor)["data"]["playlists"]
+    assert [(one["rss_source_item"], one["position"]) for one in synced["items"]] == [
         (item(2), 0),
         (item(1), 1),
     ]
     before = count_events()
-    assert tablet.sync(playlists=[told])["conflicts"] == []
+    assert tablet.sync(playlists=[synced])["conflicts"] == []
     assert count_events() == before
-    told["items"][0]["removed_at"] = "2030-01-01T00:00:00Z"
-    tablet.sync(playlists=[told])
+    synced["items"][0]["removed_at"] = "2030-01-01T00:00:00Z"
+    tablet.sync(playlists=[synced])
     assert items(phone) == [item(1)]
 
 

@@ -69,8 +69,8 @@ def test_the_speed_is_kept_until_a_play_says_another_or_none(phone: Device) -> N
         answer = phone.post(path, body) if path == "plays" else phone.put(path, body)
         speeds.append(document(answer)["play_status"]["speed"])
         assert listed(phone)[0]["speed"] == speeds[-1]
-        (told,) = phone.sync()["data"]["play_statuses"]
-        assert told["speed"] == speeds[-1]
+        (entry,) = phone.sync()["data"]["play_statuses"]
+        assert entry["speed"] == speeds[-1]
     assert speeds == [1.5, 1.5, 0.1, 10, None]
 
 

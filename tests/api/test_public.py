@@ -19,7 +19,7 @@ from tests.api import hostile
 from tests.api.devices import Device, b64, code_of, document, faults, feed, item, play
 from tests.apps import App
 from tests.factories import UserFactory
-from tests.projecting import behind, bring_up_to_date
+from tests.projecting import bring_up_to_date, lagging_projectors
 from tests.projections.histories import record_raw
 
 PATHS = [
@@ -329,7 +329,7 @@ def test_a_change_of_privacy_that_is_not_projected_yet_holds_the_answer_back(
     phone.post("plays", play())
     work()
     phone.put("privacy", {"privacy": "private"})
-    with behind(monkeypatch) as waited:
+    with lagging_projectors(monkeypatch) as waited:
         for path in PATHS:
             answer = ask(path)
             assert (answer.status_code, code_of(answer)) == (503, "behind")

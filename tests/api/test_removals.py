@@ -20,7 +20,7 @@ from projections.projectors.shape import Apply, Fact, Tables
 from projections.rebuild import rebuild
 from projections.worker import Worker
 from tests.api.devices import Device, code_of, count_events, document, faults, feed, item, play
-from tests.jobs.working import read_models, settle, settled, work
+from tests.jobs.working import read_models, settle, settle_at, work
 from tests.projecting import bring_up_to_date
 from tests.searching import found
 
@@ -81,7 +81,7 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
     items = (item(1), item(2))
     live(phone, feed(1), items)
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
     # so that a checkpoint contains the feed, too
     work()
     live(phone, feed(1), items)
@@ -89,7 +89,7 @@ def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(ph
     assert found(feed(1)), "or the search finds nothing at all"
     assert remove(phone, feed=feed(1))["removed_events"] > 0
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
     assert found(feed(1), *items) == []
     before = read_models()
     rebuild(list(PROJECTORS.values()))
@@ -111,7 +111,7 @@ def test_dead_letters_of_what_is_gone_go_too(phone: Device, monkeypatch: pytest.
         assert len(deadletters.letters(connection)) == 2, "the next one waits"
         remove(phone, feed=feed(1))
         settle()
-        retention.run(wait=settled)
+        retention.run(wait=settle_at)
         assert deadletters.letters(connection) == []
     assert found(feed(1)) == []
     listed = document(phone.get("plays"))["play_statuses"]
@@ -156,9 +156,9 @@ def test_other_devices_are_told_everything_anew(phone: Device, tablet: Device) -
     phone.post("plays", play(1))
     cursor = tablet.sync()["cursor"]
     remove(phone, feed=feed(1))
-    news = tablet.sync(cursor)
-    assert news["full"] is True
-    assert news["data"]["play_statuses"] == []
+    answer = tablet.sync(cursor)
+    assert answer["full"] is True
+    assert answer["data"]["play_statuses"] == []
 
 
 def test_a_process_that_kept_the_state_decides_on_what_is_left(phone: Device) -> None:

@@ -243,8 +243,8 @@ def test_two_devices_at_once_end_with_the_same(phone: Device, tablet: Device) ->
 
 def test_a_device_a_year_ahead_does_not_win_for_ever(phone: Device, tablet: Device) -> None:
     ahead = (datetime.now(UTC) + timedelta(days=365)).isoformat()
-    told = phone.sync(play_statuses=[status(1, ahead, position=5)])["data"]["play_statuses"][0]
-    assert told["updated_at"] < (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    entry = phone.sync(play_statuses=[status(1, ahead, position=5)])["data"]["play_statuses"][0]
+    assert entry["updated_at"] < (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
     tablet.post("plays", play(1, position=600))
     # the phone sends the same again, as devices do
     again = phone.sync(play_statuses=[status(1, ahead, position=5)])

@@ -27,15 +27,15 @@ def test_an_unfollowed_podcast_is_followed_again_and_the_undo_says_what_it_undid
     phone.delete(f"subscriptions/{feed()}")
     event_id = newest(phone)["event_id"]
     before = count_events()
-    told = document(phone.post(f"events/{event_id}/undo", {"dry_run": True}))
-    assert (told["status"], count_events()) == ("dry_run", before)
-    (change,) = told["changes"]
+    preview = document(phone.post(f"events/{event_id}/undo", {"dry_run": True}))
+    assert (preview["status"], count_events()) == ("dry_run", before)
+    (change,) = preview["changes"]
     assert change["now"] == {"is_on": False}
     assert change["then"] == {"is_on": True, "rss_source_id": None}
     assert (change["topic"], change["rss_source_feed"]) == ("subscriptions", feed())
     assert change["words"] == "The podcast is followed."
     done = document(undo(phone, event_id))
-    assert done == {**told, "status": "success"}
+    assert done == {**preview, "status": "success"}
     event = newest(phone)
     assert (event["type"], event["cause"], event["undoes"]) == ("UserSubscribed", "undo", [event_id])
     (entry,) = tablet.sync(cursor)["data"]["subscriptions"]
@@ -102,9 +102,9 @@ def test_a_devices_afternoon_is_undone_but_for_what_others_did_since(phone: Devi
     phone.delete(f"playlists/{LIST}")
     phone.put("privacy", {"privacy": "public"})
     body = {"device_id": "phone-1", "since": start}
-    told = document(phone.post("undo", {**body, "dry_run": True}))
+    preview = document(phone.post("undo", {**body, "dry_run": True}))
     done = document(tablet.post("undo", body))
-    assert told == {**done, "status": "dry_run"}
+    assert preview == {**done, "status": "dry_run"}
     assert {one["later"][0]["event_id"] for one in done["skipped"]} == {kept}
     assert len(done["skipped"]) == 3
     after = tablet.sync()["data"]

@@ -129,6 +129,6 @@ def test_a_comparison_is_a_row_with_its_verdict() -> None:
 def test_without_the_peer_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(opodsync, "SOURCE", tmp_path)
     monkeypatch.setattr(opodsync, "PROGRAM", None)
-    said = "\n".join(peer._notes())
-    assert "PEER_OPODSYNC=<directory>" in said
-    assert "php-sqlite3" in said
+    notes = "\n".join(peer._notes())
+    assert "PEER_OPODSYNC=<directory>" in notes
+    assert "php-sqlite3" in notes

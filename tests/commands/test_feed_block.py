@@ -63,8 +63,8 @@ def test_the_list_names_the_feeds_that_are_known_and_the_digests_of_others() -> 
 
 def test_what_the_publisher_blocks_the_operator_does_not_lift() -> None:
     marks.mark(FEED, "publisher", NOON, blocked=True)
-    said = "You have not blocked it.\nIts publisher blocks it, and so it stays.\n"
-    assert run("--lift", URL) == said
+    output = "You have not blocked it.\nIts publisher blocks it, and so it stays.\n"
+    assert run("--lift", URL) == output
     run(URL)
     assert run("--lift", URL).endswith("Its publisher blocks it, and so it stays.\n")
 

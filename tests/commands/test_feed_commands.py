@@ -19,7 +19,7 @@ __all__ = ["origin"]  # a fixture
 pytestmark = pytest.mark.usefixtures("stores")
 
 
-def said(command: str, *arguments: str) -> str:
+def output_of(command: str, *arguments: str) -> str:
     """Return a command's output, followed by the reason if it failed."""
     out = StringIO()
     try:
@@ -31,7 +31,7 @@ def said(command: str, *arguments: str) -> str:
 
 def test_refreshing_an_unknown_feed_makes_it_known_and_tells_what_it_is(origin: Origin) -> None:
     origin.on("/feed", answer(show(1, 2, title="The show")))
-    text = said("feed_refresh", origin.url("/feed"))
+    text = output_of("feed_refresh", origin.url("/feed"))
     assert f"Fetching {origin.url('/feed')} …" in text
     assert "Read: The show, 2 episodes.\nUp to date.\n" in text
     assert "Next fetch 20" in text
@@ -42,50 +42,50 @@ def test_refreshing_an_unknown_feed_makes_it_known_and_tells_what_it_is(origin: 
 def test_it_reads_again_what_has_not_changed_if_told_to(origin: Origin) -> None:
     origin.on("/feed", answer(show(1), etag='"1"'))
     for options in ([], [], ["--whole"]):
-        assert "Read: Show, 1 episodes." in said("feed_refresh", *options, origin.url("/feed"))
+        assert "Read: Show, 1 episodes." in output_of("feed_refresh", *options, origin.url("/feed"))
     sent = [request.headers.get("if-none-match") for request in origin.requests]
     assert sent == [None, '"1"', None]
 
 
 def test_what_went_wrong_and_when_it_is_tried_again_is_said_in_words(origin: Origin) -> None:
     origin.on("/none", status_only(404))
-    text = said("feed_refresh", origin.url("/none"))
+    text = output_of("feed_refresh", origin.url("/none"))
     assert "There is nothing at this address." in text
     assert "Next fetch 20" in text
     assert text.endswith("FAILED: It could not be read (not_found).")
     origin.on("/page", answer(b"<html><body>Hello</body></html>", content_type="text/html"))
-    assert "There is no feed at this address, but something else." in said(
+    assert "There is no feed at this address, but something else." in output_of(
         "feed_refresh", origin.url("/page")
     )
     origin.on("/circle", redirect("/circle"))
-    assert "redirects too often, or in a circle" in said("feed_refresh", origin.url("/circle"))
+    assert "redirects too often, or in a circle" in output_of("feed_refresh", origin.url("/circle"))
     origin.stop()
-    assert "cannot be reached" in said("feed_refresh", origin.url("/feed"))
+    assert "cannot be reached" in output_of("feed_refresh", origin.url("/feed"))
 
 
 def test_a_host_that_asked_us_to_wait_is_not_asked(origin: Origin) -> None:
     origin.on("/feed", status_only(429, ("Retry-After", "3600")))
-    first = said("feed_refresh", origin.url("/feed"))
+    first = output_of("feed_refresh", origin.url("/feed"))
     assert "127.0.0.1 asked to be left alone until" in first
-    again = said("feed_refresh", origin.url("/feed"))
+    again = output_of("feed_refresh", origin.url("/feed"))
     assert "FAILED: Nothing was fetched. 127.0.0.1 asked to be left alone until" in again
     assert len(origin.requests) == 1
 
 
 def test_no_feed_and_an_unknown_one_are_told_as_such() -> None:
-    assert "FAILED: Not a feed: not an absolute http or https URL." in said("feed_refresh", "ftp://x/y")
-    assert "FAILED: Not a feed" in said("feed_show", "%%%")
-    assert "FAILED: No feed is known by this address" in said("feed_show", "https://example.org/feed")
+    assert "FAILED: Not a feed: not an absolute http or https URL." in output_of("feed_refresh", "ftp://x/y")
+    assert "FAILED: Not a feed" in output_of("feed_show", "%%%")
+    assert "FAILED: No feed is known by this address" in output_of("feed_show", "https://example.org/feed")
 
 
 def test_one_feed_is_shown_by_any_address_that_it_has_or_had(origin: Origin) -> None:
     origin.on("/feed", answer(show(*range(9), title="The show")))
     (feed_id,) = follow(origin, "/feed")
-    said("feed_refresh", origin.url("/feed"))
+    output_of("feed_refresh", origin.url("/feed"))
     old = "https://old.example/feed"
     FeedAlias.objects.create(feed_key=alias_key(old), url=old, feed_id=feed_id, reason="moved")
     FeedSchedule.objects.update(followers=1_234)
-    text = said("feed_show", old)
+    text = output_of("feed_show", old)
     for part in (
         "The show  (",
         origin.url("/feed"),
@@ -97,17 +97,17 @@ def test_one_feed_is_shown_by_any_address_that_it_has_or_had(origin: Origin) -> 
     assert f"Also known as {old} (moved, since 20" in text
     assert text.count("  Episode ") == 5
     FeedSchedule.objects.update(next_at=None)
-    assert "Not refreshed: nobody follows it" in said("feed_show", old)
+    assert "Not refreshed: nobody follows it" in output_of("feed_show", old)
 
 
 def test_the_state_of_all_feeds_is_told_in_words_and_for_programs(origin: Origin) -> None:
     origin.on("/feed", answer(show(1)))
-    assert "0 feeds: 0 never read so far" in said("feed_status")
+    assert "0 feeds: 0 never read so far" in output_of("feed_status")
     follow(origin, "/feed", "/none", "/nowhere", "/unread")
     for path in ("/feed", "/none", "/nowhere"):
-        said("feed_refresh", origin.url(path))
+        output_of("feed_refresh", origin.url(path))
     FeedHost.objects.create(name="busy.example", paused_until=timezone.now() + timedelta(hours=1))
-    text = said("feed_status")
+    text = output_of("feed_status")
     assert "4 feeds: 3 never read so far, 2 that failed the last time, 0 that nobody follows" in text
     assert "2  not_found: There is nothing at this address." in text
     assert "busy.example (0 feeds) asked us to wait; until 20" in text
@@ -115,10 +115,10 @@ def test_the_state_of_all_feeds_is_told_in_words_and_for_programs(origin: Origin
     assert "is a worker" not in text
     make_due()
     FeedSchedule.objects.update(next_at=timezone.now() - timedelta(hours=3))
-    assert "What is due has waited for 3 hours: is a worker for the queue feeds running" in said(
+    assert "What is due has waited for 3 hours: is a worker for the queue feeds running" in output_of(
         "feed_status"
     )
-    found = json.loads(said("feed_status", "--json"))
+    found = json.loads(output_of("feed_status", "--json"))
     assert (found["feeds"], found["due"], found["errors"]) == (4, 4, {"not_found": 2})
     assert found["overdue_s"] > 10_000
     assert [host["name"] for host in found["hosts"]] == ["busy.example"]

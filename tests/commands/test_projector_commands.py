@@ -25,10 +25,10 @@ def run(*arguments: str) -> str:
 def test_rebuild_says_how_far_and_how_fast() -> None:
     record(subscribed(ALICE), played(ALICE))
     bring_up_to_date()
-    said = run("rebuild_projections")
-    assert "2 of 2 events, " in said
-    assert " events/s" in said
-    assert f"Rebuilt: {', '.join(PROJECTORS)}." in said
+    output = run("rebuild_projections")
+    assert "2 of 2 events, " in output
+    assert " events/s" in output
+    assert f"Rebuilt: {', '.join(PROJECTORS)}." in output
 
 
 def test_rebuild_takes_the_names_of_projectors() -> None:
@@ -51,15 +51,15 @@ def test_dead_letters_are_listed_with_their_error_and_tried_again() -> None:
     head = record(played(ALICE, position=1))
     with connect("projections") as connection:
         apply_until([Worker(PROJECTORS["plays"], connection)], head)
-    said = run("dead_letters")
-    assert f"plays position {bad} stream" in said
-    assert "UndecodableEvent" in said
-    assert "waits behind an earlier event of its stream" in said
-    assert "2 dead letters" in said
+    output = run("dead_letters")
+    assert f"plays position {bad} stream" in output
+    assert "UndecodableEvent" in output
+    assert "waits behind an earlier event of its stream" in output
+    assert "2 dead letters" in output
     assert run("dead_letters", "subscriptions") == "No dead letters.\n"
     left = {name: 2 if name == "plays" else 0 for name in PROJECTORS}
-    told = "".join(f"{name}: 0 applied, {count} left\n" for name, count in left.items())
+    expected = "".join(f"{name}: 0 applied, {count} left\n" for name, count in left.items())
     out = StringIO()
     with pytest.raises(CommandError, match="2 dead letters are left"):
         call_command("dead_letters", "--retry", stdout=out)
-    assert out.getvalue() == told
+    assert out.getvalue() == expected

@@ -58,10 +58,10 @@ def test_a_checkpoint_of_one_user(alice: User, bob: User) -> None:
 def test_a_run_of_the_worker_says_what_it_did(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
     with running(Runner()):
-        said = run("run_worker_once", "--before", log.database_time().isoformat())
-    assert "1 of 1 users checkpointed" in said
-    assert "1 events deleted" in said
-    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [
+        output = run("run_worker_once", "--before", log.database_time().isoformat())
+    assert "1 of 1 users checkpointed" in output
+    assert "1 events deleted" in output
+    assert [line.split(":")[0].strip() for line in output.splitlines()[1:]] == [
         "due",
         "checkpoint",
         "project",
@@ -79,8 +79,8 @@ def test_a_time_without_an_offset_is_refused(alice: User) -> None:
 
 def test_a_user_is_erased_with_a_receipt(alice: User, bob: User) -> None:
     settle()
-    said = run("erase_user", "alice", "--yes").splitlines()
-    assert {"events: 1", "users.play_statuses: 1", "accounts: 1"} <= set(said)
+    lines = run("erase_user", "alice", "--yes").splitlines()
+    assert {"events: 1", "users.play_statuses: 1", "accounts: 1"} <= set(lines)
     assert list(User.objects.all()) == [bob]
     with pytest.raises(CommandError, match="No such user"):
         run("erase_user", "alice", "--yes")
@@ -93,7 +93,7 @@ def test_it_asks_for_the_name_again(alice: User, monkeypatch: pytest.MonkeyPatch
             run("erase_user", "alice")
     assert User.objects.get().is_active
     monkeypatch.setattr("sys.stdin", io.StringIO("Alice\n"))
-    said = run("erase_user", "alice")
-    assert said.startswith("This goes for good, and nobody can bring it back: the account Alice of 20")
-    assert "his sessions, and 1 events with all that is shown of them." in said
-    assert "accounts: 1" in said
+    output = run("erase_user", "alice")
+    assert output.startswith("This goes for good, and nobody can bring it back: the account Alice of 20")
+    assert "his sessions, and 1 events with all that is shown of them." in output
+    assert "accounts: 1" in output

@@ -382,20 +382,20 @@ def test_the_default_collections_order_goes_from_device_to_device() -> None:
     user = folded(EVERYTHING)
     feeds = [CollectionFeedEntry(MUSIC, 0, NOON), CollectionFeedEntry(NEWS, 1, NOON)]
     synced(user, payload(CollectionEntry(DEFAULT, "Mine", AT_1, feeds=feeds)))
-    told = {one.id: one for one in collections.REGISTER.to_entries(user.collections)}[DEFAULT]
-    assert told.is_default
-    assert [one.rss_source_feed for one in told.feeds] == [MUSIC, NEWS]
+    shown = {one.id: one for one in collections.REGISTER.to_entries(user.collections)}[DEFAULT]
+    assert shown.is_default
+    assert [one.rss_source_feed for one in shown.feeds] == [MUSIC, NEWS]
 
 
 def test_conflicts_name_what_lost_and_why() -> None:
     user = User(ALICE)
     synced(user, payload(entry("Mix", minutes(-1), feeds=[CollectionFeedEntry(NEWS, None, minutes(-1))])))
-    for lost, rule in (
+    for client, rule in (
         (entry("Gym", minutes(-2)), "later_wins"),
         (entry("Gym", minutes(-1)), "greater_value_wins_a_tie"),
         (entry("Mix", minutes(-1), deleted_at=minutes(-1)), None),
         (entry("Mix", minutes(-2), deleted_at=minutes(-1)), "existing_wins_a_tie"),
         (entry("Mix", minutes(-1), feeds=[CollectionFeedEntry(NEWS, None, None, minutes(-2))]), "later_wins"),
     ):
-        rules = [conflict.rule for conflict in sync.conflicts(user, payload(lost))]
+        rules = [conflict.rule for conflict in sync.conflicts(user, payload(client))]
         assert rules == ([] if rule is None else [rule])

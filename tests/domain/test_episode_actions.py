@@ -80,14 +80,14 @@ def test_clocks_that_are_ahead_alike_tell_two_things_and_each_once() -> None:
     ahead = minutes(60)
     known = when(batch(play(5, ahead), act("download", ahead)))
     others = play(9, ahead, device="desk"), act("delete", ahead)
-    came = when(batch(*others), known)
-    assert kinds(came) == ["PlayRecorded", "EpisodeActionRecorded"]
-    assert {event.claimed_at for event in came} == {ahead}  # type: ignore[attr-defined]
+    recorded = when(batch(*others), known)
+    assert kinds(recorded) == ["PlayRecorded", "EpisodeActionRecorded"]
+    assert {event.claimed_at for event in recorded} == {ahead}  # type: ignore[attr-defined]
     every = play(5, ahead), act("download", ahead), *others
-    assert when(batch(*every), [*known, *came]) == []
+    assert when(batch(*every), [*known, *recorded]) == []
     caught_up = [replace(order, now=minutes(90)) for order in every]
-    assert when(batch(*caught_up), [*known, *came]) == []
-    new = when(batch(replace(play(7, ahead), now=minutes(90))), [*known, *came])
+    assert when(batch(*caught_up), [*known, *recorded]) == []
+    new = when(batch(replace(play(7, ahead), now=minutes(90))), [*known, *recorded])
     assert [(event.position, event.played_at, event.claimed_at) for event in new] == [(7, ahead, None)]  # type: ignore[attr-defined]
 
 

@@ -85,8 +85,8 @@ class Server:
         """The entries that the device lacks, including those that won over its own, and its next cursor."""
         command = payload(sent)
         self.log += synced(self.user, command)
-        lost = [conflict.server for conflict in sync.conflicts(self.user, command)]
-        return [*lost, *entries_of(sync.to_entries(self.user, self.log[cursor:]))], len(self.log)
+        winners = [conflict.server for conflict in sync.conflicts(self.user, command)]
+        return [*winners, *entries_of(sync.to_entries(self.user, self.log[cursor:]))], len(self.log)
 
 
 class Device:
@@ -103,10 +103,10 @@ class Device:
         self.unsent.append(entry)
 
     def sync(self, *, answer_lost: bool = False) -> None:
-        news, cursor = self.server.sync(self.unsent, self.cursor)
+        changes, cursor = self.server.sync(self.unsent, self.cursor)
         if answer_lost:
             return
-        self.known |= {key_of(entry): entry for entry in news}
+        self.known |= {key_of(entry): entry for entry in changes}
         self.cursor, self.unsent = cursor, []
 
 
@@ -157,9 +157,9 @@ def test_after_a_last_sync_every_device_sees_what_the_server_has(
         take(step, devices[step.device % count], clocks[step.device % count])
     for device in [*devices, *devices]:
         device.sync()
-    stands = view(entries_of(sync.to_entries(server.user)))
+    current = view(entries_of(sync.to_entries(server.user)))
     for device in devices:
-        assert view(device.known.values()) == stands
+        assert view(device.known.values()) == current
     assert folded(server.log) == server.user
 
 
@@ -180,9 +180,9 @@ def test_the_order_in_which_devices_come_back_does_not_matter(history: list[Step
 
 @given(st.lists(st.tuples(errors, actions), max_size=8), st.randoms())
 def test_the_same_payload_twice_in_whatever_order_records_nothing(
-    said: list[tuple[timedelta, Entry]], shuffle: Any
+    acted: list[tuple[timedelta, Entry]], shuffle: Any
 ) -> None:
-    sent = [off_by(error, entry) for error, entry in said]
+    sent = [off_by(error, entry) for error, entry in acted]
     server = Server()
     server.sync(sent, 0)
     recorded = len(server.log)

@@ -120,9 +120,9 @@ def items_in_order(events: Sequence[Event]) -> list[str]:
 
 def test_items_added_at_one_time_stand_by_their_digests_as_in_the_read_tables() -> None:
     """A device whose clock is ahead may send several items at once: all are recorded as added now."""
-    together = [item_of(f"episode {number}", "") for number in range(9)]
-    events = [created(), *(added(name, AT_1) for name in together), added(MONDAY, NOON)]
-    assert items_in_order(events) == [MONDAY, *sorted(together, key=key)]
+    items = [item_of(f"episode {number}", "") for number in range(9)]
+    events = [created(), *(added(name, AT_1) for name in items), added(MONDAY, NOON)]
+    assert items_in_order(events) == [MONDAY, *sorted(items, key=key)]
 
 
 def test_a_playlist_is_created_private_and_empty() -> None:
@@ -297,12 +297,12 @@ def test_any_order_and_any_repeats_end_with_the_same(sent: list[SyncUserData], r
 @given(st.lists(payloads(), max_size=3), st.randoms(use_true_random=False))
 def test_how_a_history_is_cut_into_payloads_does_not_matter(sent: list[SyncUserData], random: Random) -> None:
     everything = [one for each in sent for one in each.playlists]
-    together, apart = User(ALICE), User(ALICE)
-    synced(together, payload(*everything))
+    at_once, apart = User(ALICE), User(ALICE)
+    synced(at_once, payload(*everything))
     random.shuffle(everything)
     for one in everything:
         synced(apart, payload(one))
-    assert apart.playlists == together.playlists
+    assert apart.playlists == at_once.playlists
 
 
 @given(st.lists(payloads(TIMES), min_size=1, max_size=3))
@@ -332,10 +332,10 @@ def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: Sy
     synced(user, first)
     assert sync.conflicts(user, first) == [], "a first device has nobody to lose to"
     synced(user, second)
-    lost = {conflict.key for conflict in sync.conflicts(user, second)}
-    for name, said in playlists.REGISTER.merge_payload(second.playlists, ALICE).items():
-        stands = user.playlists[name]
-        assert (name in lost) is (shown(said, said) != shown(stands, said))
+    conflicts = {conflict.key for conflict in sync.conflicts(user, second)}
+    for name, incoming in playlists.REGISTER.merge_payload(second.playlists, ALICE).items():
+        current = user.playlists[name]
+        assert (name in conflicts) is (shown(incoming, incoming) != shown(current, incoming))
 
 
 def shown(of: Playlist, members: Playlist) -> object:
@@ -437,8 +437,8 @@ def test_two_devices_merge_item_by_item() -> None:
     tablet = entry(items=[item(MONDAY, 0, minutes(-9), minutes(-5)), item(THIRD, 1, minutes(-4))])
     for device in (phone, tablet, phone):
         synced(user, payload(device))
-    [told] = playlists.REGISTER.to_entries(user.playlists)
-    assert [(one.rss_source_item, one.removed_at is None) for one in told.items] == [
+    [shown] = playlists.REGISTER.to_entries(user.playlists)
+    assert [(one.rss_source_item, one.removed_at is None) for one in shown.items] == [
         (TUESDAY, True), (THIRD, True), (MONDAY, False),
     ]  # fmt: skip
 
@@ -465,9 +465,9 @@ def folded_events(user: User) -> list[Event]:
 def test_a_conflict_has_both_playlists_and_the_rule() -> None:
     user = User(ALICE)
     synced(user, payload(entry("Run", minutes(-1))))
-    lost = payload(entry("Walk", minutes(-2)))
-    synced(user, lost)
-    [conflict] = sync.conflicts(user, lost)
+    older = payload(entry("Walk", minutes(-2)))
+    synced(user, older)
+    [conflict] = sync.conflicts(user, older)
     assert (conflict.type, conflict.key, conflict.rule) == ("playlist", str(WALK), "later_wins")
     assert (conflict.client, conflict.server) == (entry("Walk", minutes(-2)), entry("Run", minutes(-1)))
     tied = payload(entry("Amble", minutes(-1)))
@@ -503,16 +503,16 @@ def test_a_devices_own_order_holds_where_its_clock_does_not() -> None:
     for updated, gone in ((first, last), (last, first), *one_ahead):
         user = User(ALICE)
         synced(user, payload(entry(at=updated, deleted_at=gone)))
-        [told] = playlists.REGISTER.to_entries(user.playlists)
-        assert told.deleted_at is not None
-        assert (told.deleted_at > told.updated_at) is (gone > updated)
+        [shown] = playlists.REGISTER.to_entries(user.playlists)
+        assert shown.deleted_at is not None
+        assert (shown.deleted_at > shown.updated_at) is (gone > updated)
 
 
 def test_the_items_that_are_in_come_first_and_their_places_are_those_that_were_given() -> None:
     given = [created(), added(THIRD, minutes(1)), added(MONDAY), added(TUESDAY)]
     given += when(reorder(TUESDAY, MONDAY), given)
-    [told] = playlists.REGISTER.to_entries(folded([*given, removed(THIRD)]).playlists)
-    assert [(one.rss_source_item, one.position) for one in told.items] == [
+    [shown] = playlists.REGISTER.to_entries(folded([*given, removed(THIRD)]).playlists)
+    assert [(one.rss_source_item, one.position) for one in shown.items] == [
         (TUESDAY, 0), (MONDAY, 1), (THIRD, None),
     ]  # fmt: skip
 
@@ -521,9 +521,9 @@ def test_one_of_many_is_told_when_it_changed() -> None:
     user = User(ALICE)
     synced(user, payload(entry(), msgspec.structs.replace(entry(), id=RUN)))
     events = synced(user, payload(entry(items=[item(MONDAY, None, NOON)])))
-    told = sync.to_entries(user, events)
-    assert [one.id for one in told.playlists] == [WALK]
-    assert told.collections == []
+    entries = sync.to_entries(user, events)
+    assert [one.id for one in entries.playlists] == [WALK]
+    assert entries.collections == []
 
 
 def test_titles_go_with_the_later_addition_and_the_item_with_the_latest_word() -> None:

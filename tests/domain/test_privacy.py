@@ -201,17 +201,17 @@ def test_what_lost_is_listed_with_both_values(known: list[PrivacyEntry], sent: l
     synced(user, sends(*sent))
     merged = privacy.REGISTER.merge_payload(sent, ALICE)
     found = privacy.REGISTER.conflicts(user.privacy, merged, NOON)
-    lost = {privacy.REGISTER.key.read(client): (client, *rest) for _, client, *rest in found}
-    for scope, said in merged.items():
-        stands = user.privacy[scope]
-        assert (scope in lost) is (said.level != stands.level)
-        if scope in lost:
-            client, server, rule = lost[scope]
+    conflicts = {privacy.REGISTER.key.read(client): (client, *rest) for _, client, *rest in found}
+    for scope, incoming in merged.items():
+        current = user.privacy[scope]
+        assert (scope in conflicts) is (incoming.level != current.level)
+        if scope in conflicts:
+            client, server, rule = conflicts[scope]
             assert (client, server) == (
-                PrivacyEntry(said.level, said.changed_at, said.feed, said.item),
-                PrivacyEntry(stands.level, stands.changed_at, stands.feed, stands.item),
+                PrivacyEntry(incoming.level, incoming.changed_at, incoming.feed, incoming.item),
+                PrivacyEntry(current.level, current.changed_at, current.feed, current.item),
             )
-            tie = said.changed_at == stands.changed_at
+            tie = incoming.changed_at == current.changed_at
             assert rule == ("more_private_wins_a_tie" if tie else "later_wins")
 
 

@@ -142,9 +142,9 @@ def test_the_last_event_to_count_holds_and_what_is_unknown_is_not_judged(
 ) -> None:
     event = data.draw(events(topic))
     assert history.in_effect(User(ALICE), event) is None
-    told = history.in_effect(folded([event]), event)
-    assert (told is None) is (type(event) in topic.not_state)
-    assert told is None or told.holds or "order" in event.__struct_fields__ or is_of_nothing(event)
+    verdict = history.in_effect(folded([event]), event)
+    assert (verdict is None) is (type(event) in topic.not_state)
+    assert verdict is None or verdict.holds or "order" in event.__struct_fields__ or is_of_nothing(event)
 
 
 def is_of_nothing(event: Any) -> bool:
@@ -160,13 +160,15 @@ def test_what_a_device_says_otherwise_in_one_field_alone_is_a_conflict(
     register = topic.register
     assert isinstance(register, LastWriter)
     sent = data.draw(entries(topic))
-    key, said = next(iter(register.merge_payload([sent], ALICE).items()))
-    other = msgspec.structs.replace(said, **{field: data.draw(values_like(register, register.fields[field]))})
+    key, incoming = next(iter(register.merge_payload([sent], ALICE).items()))
+    other = msgspec.structs.replace(
+        incoming, **{field: data.draw(values_like(register, register.fields[field]))}
+    )
     older = register.at(other, register.event, NOON - timedelta(hours=1))
     user = User(ALICE)
     synced(user, payload(topic, sent))
-    lost = sync.conflicts(user, payload(topic, register.to_entry(key, older)))
-    assert [one.rule for one in lost] == ([] if other == said else ["later_wins"])
+    conflicts = sync.conflicts(user, payload(topic, register.to_entry(key, older)))
+    assert [one.rule for one in conflicts] == ([] if other == incoming else ["later_wins"])
 
 
 @of_every_topic
@@ -184,9 +186,9 @@ def test_the_entries_of_one_payload_merge_in_every_order(topic: Topic, data: st.
 def test_the_state_as_entries_is_the_state_and_no_news(topic: Topic, data: st.DataObject) -> None:
     user = User(ALICE)
     synced(user, payload(topic, *data.draw(st.lists(entries(topic), max_size=4))))
-    told = payload(topic, *topic.register.to_entries(getattr(user, topic.name)))
-    assert synced(user, told) == []
-    assert sync.conflicts(user, told) == []
+    entries_of = payload(topic, *topic.register.to_entries(getattr(user, topic.name)))
+    assert synced(user, entries_of) == []
+    assert sync.conflicts(user, entries_of) == []
 
 
 def payload(topic: Topic, *sent: Any) -> SyncUserData:

@@ -150,10 +150,10 @@ def test_every_share_counts_and_is_no_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claimed", "believed"), [(-60, -60), (4, 4), (6, 0)], ids=["past", "just ahead", "wrong clock"]
+    ("claimed", "accepted"), [(-60, -60), (4, 4), (6, 0)], ids=["past", "just ahead", "wrong clock"]
 )
-def test_a_share_has_the_clients_time_if_it_can_be_believed(claimed: int, believed: int) -> None:
-    assert decide(User(ALICE), share(minutes(claimed))) == [shared(minutes(believed))]
+def test_a_share_has_the_clients_time_if_it_can_be_believed(claimed: int, accepted: int) -> None:
+    assert decide(User(ALICE), share(minutes(claimed))) == [shared(minutes(accepted))]
 
 
 def test_an_action_of_a_wrong_clock_counts_once() -> None:
@@ -202,26 +202,27 @@ def test_what_lost_is_listed_with_both_values(
     user = User(ALICE)
     synced(user, sends(*known))
     synced(user, sends(*sent))
-    lost = {
-        REGISTER.key.read(client): (client, server, rule) for _, client, server, rule in _lost(user, sent)
+    conflicts = {
+        REGISTER.key.read(client): (client, server, rule)
+        for _, client, server, rule in _conflicts(user, sent)
     }
-    for item, said in REGISTER.merge_payload(sent, ALICE).items():
-        stands = user.saved[item]
-        assert (item in lost) is (said.saved is not stands.saved)
-        if item in lost:
-            client, server, rule = lost[item]
-            assert (client.saved_at, client.unsaved_at) == (said.saved_at, said.unsaved_at)
-            assert (server.saved_at, server.unsaved_at) == (stands.saved_at, stands.unsaved_at)
+    for item, incoming in REGISTER.merge_payload(sent, ALICE).items():
+        current = user.saved[item]
+        assert (item in conflicts) is (incoming.saved is not current.saved)
+        if item in conflicts:
+            client, server, rule = conflicts[item]
+            assert (client.saved_at, client.unsaved_at) == (incoming.saved_at, incoming.unsaved_at)
+            assert (server.saved_at, server.unsaved_at) == (current.saved_at, current.unsaved_at)
             assert rule == (
                 "saved_wins_a_tie"
-                if REGISTER.decided_at(said) == REGISTER.decided_at(stands)
+                if REGISTER.decided_at(incoming) == REGISTER.decided_at(current)
                 else "later_wins"
             )
 
 
 def test_what_lost_to_a_wrong_clock_says_so() -> None:
     user = folded([saved(NOON, claimed_at=NOON + YEAR), unsaved(minutes(1))])
-    ((_, _, _, rule),) = _lost(user, [entry(NOON + YEAR)])
+    ((_, _, _, rule),) = _conflicts(user, [entry(NOON + YEAR)])
     assert rule == "clock_ahead"
 
 
@@ -254,7 +255,7 @@ def test_folding_goes_on_from_a_snapshot() -> None:
     assert resumed == folded(events)
 
 
-def _lost(
+def _conflicts(
     user: User, sent: list[SavedEpisodeEntry]
 ) -> list[tuple[str, SavedEpisodeEntry, SavedEpisodeEntry, str]]:
     return list(REGISTER.conflicts(user.saved, REGISTER.merge_payload(sent, ALICE), NOON))

@@ -49,19 +49,19 @@ def test_any_order_and_any_repeats_end_with_the_same_state(sent: list[SyncUserDa
 
 @given(st.lists(payloads(), max_size=3))
 def test_how_a_history_is_cut_into_payloads_does_not_matter(sent: list[SyncUserData]) -> None:
-    together, apart = User(ALICE), User(ALICE)
+    at_once, apart = User(ALICE), User(ALICE)
     whole = SyncUserData(
         user_id=ALICE,
         now=NOON,
         subscriptions=[entry for payload in sent for entry in payload.subscriptions],
         play_statuses=[entry for payload in sent for entry in payload.play_statuses],
     )
-    synced(together, whole)
+    synced(at_once, whole)
     for entry in whole.subscriptions:
         synced(apart, SyncUserData(user_id=ALICE, now=NOON, subscriptions=[entry]))
     for play in whole.play_statuses:
         synced(apart, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play]))
-    assert state(together) == state(apart)
+    assert state(at_once) == state(apart)
 
 
 @given(payloads(TIMES), payloads(TIMES))
@@ -81,10 +81,10 @@ def test_nothing_newer_is_lost(first: SyncUserData, second: SyncUserData) -> Non
     for payload in (first, second):
         synced(user, payload)
     for entry in [*first.subscriptions, *second.subscriptions]:
-        stands = user.subscriptions[entry.rss_source_feed]
+        current = user.subscriptions[entry.rss_source_feed]
         for sent, kept in (
-            (entry.subscribed_at, stands.subscribed_at),
-            (entry.unsubscribed_at, stands.unsubscribed_at),
+            (entry.subscribed_at, current.subscribed_at),
+            (entry.unsubscribed_at, current.unsubscribed_at),
         ):
             assert sent is None or (kept is not None and kept >= sent)
     for play in [*first.play_statuses, *second.play_statuses]:
@@ -98,13 +98,13 @@ def test_what_differs_from_what_stands_is_listed(first: SyncUserData, second: Sy
     assert sync.conflicts(user, first) == [], "a first device has nobody to lose to"
     synced(user, second)
     found = sync.conflicts(user, second)
-    lost = {conflict.key: conflict for conflict in found}
+    conflicts = {conflict.key: conflict for conflict in found}
     items = {plays.REGISTER.key.read(one.client) for one in found if one.type == "play_status"}
-    for feed, said in subscriptions.REGISTER.merge_payload(second.subscriptions, ALICE).items():
-        assert (feed in lost) is (user.subscriptions[feed].active is not said.active)
+    for feed, incoming in subscriptions.REGISTER.merge_payload(second.subscriptions, ALICE).items():
+        assert (feed in conflicts) is (user.subscriptions[feed].active is not incoming.active)
     for item, heard in plays.REGISTER.merge_payload(second.play_statuses, ALICE).items():
         assert (item in items) is not plays.REGISTER.has_same_values(user.plays[item], heard)
-    for conflict in lost.values():
+    for conflict in conflicts.values():
         assert conflict.client != conflict.server
 
 
@@ -193,9 +193,9 @@ def test_an_action_made_offline_reaches_a_device_that_synced_meanwhile() -> None
 def test_a_value_that_lost_is_listed_with_the_one_that_stands_and_the_rule() -> None:
     user = User(ALICE)
     synced(user, SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(90, 0)]))
-    lost = SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, -5)])
-    assert synced(user, lost) == []
-    [conflict] = sync.conflicts(user, lost)
+    older = SyncUserData(user_id=ALICE, now=NOON, play_statuses=[play(10, -5)])
+    assert synced(user, older) == []
+    [conflict] = sync.conflicts(user, older)
     assert (conflict.type, conflict.key, conflict.winner) == ("play_status", MONDAY, "server")
     assert (conflict.client, conflict.server) == (play(10, -5), play(90, 0))
     assert conflict.rule == "later_wins"

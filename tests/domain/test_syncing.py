@@ -49,12 +49,12 @@ class Device:
         self.server.log += synced(self.server.user, payload)
         if answer_lost:
             return
-        news = sync.to_entries(self.server.user, self.server.log[self.cursor :])
-        self._keep([*news.subscriptions, *news.play_statuses])
+        changes = sync.to_entries(self.server.user, self.server.log[self.cursor :])
+        self._keep([*changes.subscriptions, *changes.play_statuses])
         self.cursor = len(self.server.log)
         self.unsent.clear()
 
-    def knows(self) -> object:
+    def merged_state(self) -> object:
         return subscriptions.REGISTER.merge_payload(self.subscriptions, ALICE), plays.REGISTER.merge_payload(
             self.plays, ALICE
         )
@@ -117,11 +117,11 @@ def test_after_a_last_sync_every_device_knows_what_the_server_does(count: int, h
         device.sync()
 
     everything = sync.to_entries(server.user)
-    stands = (
+    current = (
         subscriptions.REGISTER.merge_payload(everything.subscriptions, ALICE),
         plays.REGISTER.merge_payload(everything.play_statuses, ALICE),
     )
-    assert [device.knows() for device in devices] == [stands] * count
+    assert [device.merged_state() for device in devices] == [current] * count
     assert folded(server.log) == server.user
 
 
@@ -152,7 +152,7 @@ def test_what_was_written_between_two_syncs_of_one_instant_is_not_missed() -> No
     phone.sync()
     tablet.sync()
     phone.sync()
-    assert phone.knows() == tablet.knows()
+    assert phone.merged_state() == tablet.merged_state()
     known = plays.REGISTER.merge_payload(phone.plays, ALICE)
     assert set(known) == {episode_key(NEWS, item) for item in ITEMS}
 
@@ -165,4 +165,4 @@ def test_what_an_old_action_changed_reaches_the_others_by_arrival() -> None:
     tablet.act(SubscriptionEntry(NEWS, None, NOON - timedelta(days=7), None))
     tablet.sync()
     phone.sync()
-    assert phone.knows() == tablet.knows()
+    assert phone.merged_state() == tablet.merged_state()

@@ -59,8 +59,8 @@ def view(user: User) -> dict[tuple[str, str], Any]:
 
 def undone(history: Sequence[Event], chosen: Sequence[int], at: datetime = LATER) -> tuple[Plan, list[Event]]:
     """The plan that undoes the events with these numbers, and the history including its events."""
-    told = [PastEvent(event, number in chosen) for number, event in enumerate(history)]
-    found = plan(told, folded(history), None, at)
+    past = [PastEvent(event, number in chosen) for number, event in enumerate(history)]
+    found = plan(past, folded(history), None, at)
     return found, [*history, *(one.event for one in found.events)]
 
 
@@ -179,10 +179,10 @@ def test_the_collection_of_everything_stays_and_shares_are_no_changes() -> None:
 
 def test_of_a_history_whose_beginning_is_gone_what_came_before_must_be_known() -> None:
     def left(since: datetime) -> list[str]:
-        told = [
+        past = [
             PastEvent(event, is_chosen) for event, is_chosen in zip(kept, [False, True, True], strict=True)
         ]
-        found = plan(told, folded(history), since, LATER)
+        found = plan(past, folded(history), since, LATER)
         return [one.reason for one in found.skipped] + [one.part.topic for one in found.changes]
 
     history = done(

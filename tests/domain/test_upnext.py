@@ -187,8 +187,8 @@ def test_it_is_cleared_and_brought_back_in_its_order() -> None:
     assert queued(events) == []
     events += when(add(ONE, 6, place="first"), events)
     cleared = [isinstance(event, PlaylistItemRemoved) for event in events]
-    told = [PastEvent(event, is_chosen) for event, is_chosen in zip(events, cleared, strict=True)]
-    back = [one.event for one in plan(told, folded(events), None, minutes(7)).events]
+    past = [PastEvent(event, is_chosen) for event, is_chosen in zip(events, cleared, strict=True)]
+    back = [one.event for one in plan(past, folded(events), None, minutes(7)).events]
     assert queued([*events, *back]) == before == [TWO, ONE, THREE]
 
 
@@ -231,9 +231,9 @@ class Device:
             user_id=ALICE, now=minutes(1_000), playlists=[self.queue], play_statuses=list(self.plays.values())
         )
         log += synced(user, sent)
-        told = sync.to_entries(user)
-        [self.queue] = told.playlists
-        self.plays = {of.rss_source_item: of for of in told.play_statuses}
+        entries = sync.to_entries(user)
+        [self.queue] = entries.playlists
+        self.plays = {of.rss_source_item: of for of in entries.play_statuses}
 
 
 steps = st.builds(

@@ -121,12 +121,12 @@ def test_a_run_goes_on_at_once_where_the_last_one_was_killed(victim: Instance) -
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_that_is_killed_comes_back_by_itself(victim: Instance, program: str) -> None:
-    said = victim.home / "ready" / program
-    said.unlink()
+    ready = victim.home / "ready" / program
+    ready.unlink()
     killed = victim.processes(PROGRAMS[program])[0]
     killed.kill()
     assert gone(killed.pid)
-    eventually(said.exists)
+    eventually(ready.exists)
 
 
 def test_what_all_programs_are_forks_of_comes_back_with_them(victim: Instance) -> None:
@@ -150,9 +150,9 @@ def test_programs_share_the_memory_of_what_they_are_forks_of(victim: Instance) -
 
 
 def test_a_projector_that_works_says_so_again_and_again(victim: Instance) -> None:
-    said = victim.home / "ready" / "projector"
-    os.utime(said, (0, 0))
-    eventually(lambda: said.stat().st_mtime > 0)
+    ready = victim.home / "ready" / "projector"
+    os.utime(ready, (0, 0))
+    eventually(lambda: ready.stat().st_mtime > 0)
 
 
 def test_the_web_answers_again_after_it_was_killed(victim: Instance) -> None:

@@ -154,7 +154,7 @@ def test_a_lost_race_or_two_are_no_conflict(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_answer_that_needs_the_whole_state_is_rendered_while_the_store_records() -> None:
     dispatch(subscribe(feed=SCIENCE))
     outcome = dispatch_whole(tell_state)
-    assert outcome.answer == told(replayed())
+    assert outcome.answer == encoded(replayed())
     assert (outcome.version, outcome.position) == (4, events_of()[-1].position)
     assert connections["events"].connection.pgconn.pipeline_status == PipelineStatus.OFF
 
@@ -185,7 +185,7 @@ def test_after_a_lost_race_the_whole_state_is_rendered_again(monkeypatch: pytest
 
     real = patched_append(monkeypatch, late)
     outcome = dispatch_whole(tell_state)
-    assert (outcome.version, outcome.answer) == (4, told(replayed()))
+    assert (outcome.version, outcome.answer) == (4, encoded(replayed()))
 
 
 def test_what_is_recorded_stays_recorded_where_its_answer_fails() -> None:
@@ -342,10 +342,10 @@ def dispatch_whole(answer: Callable[[Outcome], bytes]) -> Outcome:
 
 
 def tell_state(outcome: Outcome) -> bytes:
-    return told(outcome.user)
+    return encoded(outcome.user)
 
 
-def told(user: Any) -> bytes:
+def encoded(user: Any) -> bytes:
     followed, heard = (sorted(of) for of in (user.subscriptions, user.plays))
     return repr((followed, heard)).encode()
 

@@ -63,7 +63,7 @@ def test_a_podcast_is_given_a_slug_a_color_links_and_a_note(olivia: Client) -> N
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("url", "ftp://example.org/feed", "Not a feed: not an absolute http or https URL."),
         ("url", SECRET, "This address is a key to the feed"),
@@ -75,13 +75,13 @@ def test_a_podcast_is_given_a_slug_a_color_links_and_a_note(olivia: Client) -> N
     ],
 )
 def test_what_cannot_be_is_refused_beside_its_field(
-    olivia: Client, field: str, value: str, said: str
+    olivia: Client, field: str, value: str, message: str
 ) -> None:
     taken = "https://example.org/taken.xml"
     EnrichedPodcast.objects.create(feed_key=alias_key(taken), url=taken, slug="taken")
     answer = olivia.post(f"{ENRICHED}add/", {**GOOD, field: value})
     assert answer.status_code == 200
-    assert said in text_of(answer)
+    assert message in text_of(answer)
     assert EnrichedPodcast.objects.count() == 1
 
 

@@ -31,8 +31,8 @@ def test_a_client_with_older_libraries_than_it_was_released_with_is_warned_of(
 def test_a_known_vulnerability_of_the_very_version_is_told_unless_it_is_low() -> None:
     def entry(name: str, severity: str, *versions: str) -> dict[str, object]:
         affected = [{"ranges": [], "versions": list(versions)}]
-        told = {"severity": severity}
-        return {"id": name, "summary": "a fault", "affected": affected, "database_specific": told}
+        details = {"severity": severity}
+        return {"id": name, "summary": "a fault", "affected": affected, "database_specific": details}
 
     listed = [
         entry("CURL-1", "High", "8.22.0", "8.23.0"),

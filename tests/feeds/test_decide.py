@@ -120,11 +120,11 @@ def test_a_feed_that_has_been_silent_for_a_year_is_asked_once_a_day() -> None:
 
 
 def test_a_hub_that_tells_of_news_spares_requests_while_its_lease_lasts() -> None:
-    told = replace(NEW, hub_until=NOON + timedelta(minutes=1))
-    good = after(told, "ok", interval_s=HOUR)
+    subscribed = replace(NEW, hub_until=NOON + timedelta(minutes=1))
+    good = after(subscribed, "ok", interval_s=HOUR)
     assert (seconds(good), good.interval_s) == (12 * HOUR, HOUR)
-    assert seconds(after(told, "ok", interval_s=DAY)) == DAY
-    assert seconds(after(told, "timeout")) == HOUR
+    assert seconds(after(subscribed, "ok", interval_s=DAY)) == DAY
+    assert seconds(after(subscribed, "timeout")) == HOUR
     assert seconds(after(replace(NEW, hub_until=NOON), "ok", interval_s=HOUR)) == HOUR
 
 

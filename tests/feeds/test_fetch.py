@@ -73,8 +73,8 @@ def test_every_status_has_its_code(origin: Origin) -> None:
 
 
 def test_what_a_server_says_of_waiting_is_read_and_not_judged(origin: Origin) -> None:
-    said = {"120": 120, "0": 0, "9" * 30: 999_999_999_999, "soon": None, "-5": None, "": None}
-    for value, expected in said.items():
+    cases = {"120": 120, "0": 0, "9" * 30: 999_999_999_999, "soon": None, "-5": None, "": None}
+    for value, expected in cases.items():
         origin.on("/feed", status_only(429, ("Retry-After", value)))
         assert fetch_one(Request(origin.url("/feed"))).retry_after_s == expected, value
     origin.on("/feed", status_only(503, ("Retry-After", formatdate(time.time() + 600, usegmt=True))))

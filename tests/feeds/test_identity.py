@@ -67,8 +67,8 @@ def test_a_target_is_behind_permanent_redirects_alone(steps: list[tuple[int, str
 
 
 def evidence(reason: str = "moved", *, times: int = 1, hours: float = 0, **more: Any) -> Evidence:
-    said = {"same_show": False, **more}
-    return Evidence(reason, B, NOON - hours * HOUR, NOON, times, **said)
+    defaults = {"same_show": False, **more}
+    return Evidence(reason, B, NOON - hours * HOUR, NOON, times, **defaults)
 
 
 VERDICTS: list[tuple[str, Evidence, Verdict]] = [

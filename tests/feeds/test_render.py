@@ -47,7 +47,7 @@ TEXT = st.text(
 
 
 def example_channel(**fields: Any) -> Channel:
-    said = {
+    defaults = {
         "title": "A show",
         "author": "Its people",
         "description": "About <b>things</b>",
@@ -67,11 +67,11 @@ def example_channel(**fields: Any) -> Channel:
             "person": [{"role": "host", "text": "Ann"}, {"role": "guest", "text": "Ben"}],
         },
     }
-    return Channel(**{**said, **fields})
+    return Channel(**{**defaults, **fields})
 
 
 def example_episode(**fields: Any) -> Episode:
-    said = {
+    defaults = {
         "guid": "one",
         "enclosure_url": "https://audio.example/1.mp3?a=1&b=2",
         "enclosure_type": "audio/mpeg",
@@ -95,7 +95,7 @@ def example_episode(**fields: Any) -> Episode:
             "unheard_of": [{"x": "y"}],
         },
     }
-    return Episode(**{**said, **fields})
+    return Episode(**{**defaults, **fields})
 
 
 def rendered(channel: Channel | None = None, *episodes: Episode) -> bytes:

@@ -70,11 +70,11 @@ def test_what_nobody_wanted_is_due_again_when_somebody_asks_for_it() -> None:
 @pytest.mark.usefixtures("stores")
 def test_two_who_name_the_same_feeds_at_once_make_them_once() -> None:
     names = [feed_of_url(f"https://{number % 7}.example.org/{number}.xml") for number in range(300)]
-    together, found, failures = threading.Barrier(3), [], []
+    barrier, found, failures = threading.Barrier(3), [], []
 
     def work(mine: list[str]) -> None:
         try:
-            together.wait(60)
+            barrier.wait(60)
             found.append(ensure(mine, NOON))
         except Exception as failure:
             failures.append(failure)

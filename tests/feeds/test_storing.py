@@ -277,12 +277,12 @@ def test_two_workers_on_one_feed_end_with_one_result() -> None:
 
 def test_many_at_once_on_one_feed_bear_each_other() -> None:
     show_ = Show()
-    together, ended = threading.Barrier(4), list[str]()
+    barrier, ended = threading.Barrier(4), list[str]()
 
     def work() -> None:
         try:
             mine = show_.intake(show(*range(60)))
-            together.wait(60)
+            barrier.wait(60)
             with transaction.atomic(using="system"):
                 store(*mine, NOW, episodes_before=0, was_shrunk=False, reader=1)
             ended.append("stored")

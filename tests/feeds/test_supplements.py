@@ -38,7 +38,7 @@ def test_chapters_of_each_form() -> None:
 
 
 def test_transcripts_of_each_form() -> None:
-    said = [Segment(0.5, 2.0, "Hello & <welcome>", "Ann"), Segment(2.0, 63.25, "two lines")]
+    segments = [Segment(0.5, 2.0, "Hello & <welcome>", "Ann"), Segment(2.0, 63.25, "two lines")]
     vtt = """WEBVTT - x
 
 NOTE nothing
@@ -53,13 +53,13 @@ lines
 """
     srt = "1\r\n00:00:00,500 --> 00:00:02,000\r\nAnn: Hello &amp; &lt;welcome&gt;\r\n\r\n2\r\n"
     srt += "00:00:02,000 --> 00:01:03,250\r\ntwo\r\nlines\r\n"
-    assert transcripts.read(vtt.encode()) == said
-    assert transcripts.read(b"\xef\xbb\xbf" + srt.encode()) == said
+    assert transcripts.read(vtt.encode()) == segments
+    assert transcripts.read(b"\xef\xbb\xbf" + srt.encode()) == segments
     json = b"""{"segments": [
         {"speaker": "Ann", "startTime": 0.5, "endTime": 2, "body": "Hello &amp; &lt;welcome&gt;"},
         {"startTime": 2, "endTime": 63.25, "body": "two lines"},
         {"body": "x"}, 7, {"startTime": 9, "body": ""}]}"""
-    assert transcripts.read(json) == said
+    assert transcripts.read(json) == segments
     html = b"<cite>Ann:</cite><time>0:07</time><p>Hello &amp; <b>you</b></p><script>x()</script><p>more</p>"
     assert transcripts.read(html) == [
         Segment(7.0, 7.0, "Hello & you", "Ann"),

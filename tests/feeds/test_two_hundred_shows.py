@@ -66,7 +66,7 @@ def fetch_all(at: datetime) -> None:
     pump(clock=lambda: at)
 
 
-def told(phone: Device, urls: list[str]) -> tuple[Counter[str], dict[str, Any]]:
+def states_of(phone: Device, urls: list[str]) -> tuple[Counter[str], dict[str, Any]]:
     """What an app is told: how many feeds are in each state, and everything about the last of them."""
     codes: Counter[str] = Counter()
     last: dict[str, Any] = {}
@@ -90,19 +90,19 @@ def test_each_state_is_told_in_plain_words_and_nothing_is_lost(phone: Device, se
     settle()
     ensure([feed_of_url(url) for url in old], now)
     sample = old[::20]
-    assert told(phone, sample)[0] == {"new": 10}
+    assert states_of(phone, sample)[0] == {"new": 10}
 
     fetch_all(now)
     rows = subscriptions(phone)
     assert len(rows) == SHOWS
     assert sum(row["rss_feed_title"] is not None for row in rows) > 170
     assert all(row["cover"] for row in rows if row["rss_feed_title"] is not None)
-    assert told(phone, sample)[0] == {"ok": 10}
+    assert states_of(phone, sample)[0] == {"ok": 10}
     before = {row["rss_source_feed"]: row["rss_feed_title"] for row in rows}
 
     served.stop()
     fetch_all(now)
-    codes, last = told(phone, sample)
+    codes, last = states_of(phone, sample)
     assert codes == {"paused": 10}
     assert "old.example does not answer; tried again at" in last["state_text"]
     served.start()
@@ -114,7 +114,7 @@ def test_each_state_is_told_in_plain_words_and_nothing_is_lost(phone: Device, se
         for path in paths():
             served.on(path, broken)
         fetch_all(now)
-        codes, last = told(phone, sample)
+        codes, last = states_of(phone, sample)
         assert codes == {"stale": 10}
         assert last["state_text"].startswith(f"{error} Failing since ")
         assert last["error"]["detail"] == error
@@ -122,7 +122,7 @@ def test_each_state_is_told_in_plain_words_and_nothing_is_lost(phone: Device, se
 
     serve(served)
     fetch_all(now)
-    assert told(phone, sample)[0] == {"ok": 10}
+    assert states_of(phone, sample)[0] == {"ok": 10}
 
     for path in paths():
         served.on(path, redirect(served.url(path.replace(".xml", ".rss"), host=NEW), 301))
@@ -132,7 +132,7 @@ def test_each_state_is_told_in_plain_words_and_nothing_is_lost(phone: Device, se
     assert follow_moves() == SHOWS
     settle()
     moved = [url.replace(".xml", ".rss") for url in new]
-    codes, last = told(phone, moved[::20])
+    codes, last = states_of(phone, moved[::20])
     assert codes == {"moved": 10}
     assert last["state_text"] == "Moved to new.example."
     assert {row["feed_url"] for row in subscriptions(phone)} == set(moved)

@@ -202,12 +202,12 @@ def test_a_lease_is_believed_within_reason(origin: Origin, websub: Client) -> No
         "x": DAY,
         "7200": DAY / 12,
     }
-    for said, lease in cases.items():
+    for seconds, lease in cases.items():
         now = timezone.now()
-        assert websub.get(hub.intent(lease_seconds=said)).status_code == 200
+        assert websub.get(hub.intent(lease_seconds=seconds)).status_code == 200
         until = HubSubscription.objects.get().lease_until
-        assert until is not None, said
-        assert timedelta(0) <= until - now - lease < timedelta(seconds=5), said
+        assert until is not None, seconds
+        assert timedelta(0) <= until - now - lease < timedelta(seconds=5), seconds
 
 
 def test_a_hub_that_refuses_is_asked_again_the_next_day(origin: Origin, websub: Client) -> None:
@@ -344,10 +344,10 @@ def test_an_instance_that_asks_hubs_has_an_address_for_them_and_the_hour_of_it()
     environment = {"WEBSUB": "true", "PUBLIC_URL": "https://balados.example"}
     environment["DJANGO_SETTINGS_MODULE"] = "balados.settings"
     command = [sys.executable, "-c", program]
-    said = subprocess.run(
+    done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
-    assert said.stdout.split() == ["^websub/(?P<name>[A-Za-z0-9_-]{43})$", "jobs.feeds.renew_hubs"]
+    assert done.stdout.split() == ["^websub/(?P<name>[A-Za-z0-9_-]{43})$", "jobs.feeds.renew_hubs"]
 
 
 def test_no_log_has_what_opens_a_callback() -> None:

@@ -44,10 +44,10 @@ class AntennaPod(Player):
 
     def _sync_feeds(self) -> bool:
         """Sync podcasts, and return whether some came that the app did not follow."""
-        told = self._json("GET", self.feeds_path(self.since_feeds))
-        added = [self.cleaned(url) for url in told["add"]]
-        removed = [self.cleaned(url) for url in told["remove"]]
-        mark = number(told["timestamp"])
+        answer = self._json("GET", self.feeds_path(self.since_feeds))
+        added = [self.cleaned(url) for url in answer["add"]]
+        removed = [self.cleaned(url) for url in answer["remove"]]
+        mark = number(answer["timestamp"])
         first = sorted(self.followed)
         new = {url for url in added if url.startswith("http") and url not in self.removed} - self.followed
         self.followed |= new
@@ -63,9 +63,9 @@ class AntennaPod(Player):
 
     def _sync_actions(self) -> None:
         is_first = self.since_actions == 0
-        told = self._json("GET", self.actions_path(self.since_actions))
-        mark = number(told["timestamp"])
-        self._apply([one for one in map(self._read, told["actions"]) if one is not None])
+        answer = self._json("GET", self.actions_path(self.since_actions))
+        mark = number(answer["timestamp"])
+        self._apply([one for one in map(self._read, answer["actions"]) if one is not None])
         queue = [*self.queue, *(self._all_finished() if is_first else [])]
         for start in range(0, len(queue), BATCH):
             mark = self.upload_actions(queue[start : start + BATCH])

@@ -40,10 +40,10 @@ class GPodder(Player):
         self._sync_actions()
 
     def _sync_feeds(self) -> None:
-        told = self.client.pull_subscriptions(self.device, self.since_feeds)
-        self.since_feeds = told.since
-        self.followed |= {url for url in told.add if url not in self.removed}
-        self.followed -= {url for url in told.remove if url not in self.added}
+        answer = self.client.pull_subscriptions(self.device, self.since_feeds)
+        self.since_feeds = answer.since
+        self.followed |= {url for url in answer.add if url not in self.removed}
+        self.followed -= {url for url in answer.remove if url not in self.added}
         if self.added or self.removed:
             uploaded = self.client.update_subscriptions(
                 self.device, list(dict.fromkeys(self.added)), list(dict.fromkeys(self.removed))
@@ -53,9 +53,9 @@ class GPodder(Player):
         self.added, self.removed = [], []
 
     def _sync_actions(self) -> None:
-        told = self.client.download_episode_actions(self.since_actions)
-        self.since_actions = told.since
-        for action in told.actions:
+        answer = self.client.download_episode_actions(self.since_actions)
+        self.since_actions = answer.since
+        for action in answer.actions:
             if action.action == "play":
                 self._take(action)
         for start in range(0, len(self.queue), ACTIONS_AT_ONCE):
@@ -124,12 +124,12 @@ class RealGPodder(Player):
         self._ask("play", podcast=one["podcast"], url=url, at=int(at.timestamp()), **numbers)
 
     def sync(self) -> None:
-        told = self._ask("sync")
-        if told["failed"] or not told["enabled"]:
-            raise Refused(f"gPodder itself: {told}")
-        self.followed = set(told["followed"])
-        self.positions = told["positions"]
-        for url, at, position in told["heard"]:
+        answer = self._ask("sync")
+        if answer["failed"] or not answer["enabled"]:
+            raise Refused(f"gPodder itself: {answer}")
+        self.followed = set(answer["followed"])
+        self.positions = answer["positions"]
+        for url, at, position in answer["heard"]:
             self.learn(url, datetime.fromtimestamp(at, UTC).strftime(FORMAT), position)
         self.note_sent(self.queue)
         self.queue = []

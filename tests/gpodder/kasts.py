@@ -32,9 +32,9 @@ class Kasts(Player):
             assert isinstance(one["caption"], str), one
         self._send(f"{devices}/{self.device}.json", {"caption": caption, "type": "laptop"})
         groups = f"/api/2/sync-devices/{self.name}.json"
-        told = self._json("GET", groups)
-        known = {name for group in told["synchronized"] for name in group} | set(told["not-synchronized"])
-        assert self.device in known, told
+        answer = self._json("GET", groups)
+        known = {name for group in answer["synchronized"] for name in group} | set(answer["not-synchronized"])
+        assert self.device in known, answer
         self._send(groups, {"synchronize": [sorted(known)], "stop-synchronize": []})
 
     def sync(self) -> None:
@@ -47,10 +47,10 @@ class Kasts(Player):
         since = self.since.get("feeds", 0)
         add = sorted(self.followed) if since == 0 else list(dict.fromkeys(self.added))
         remove = [] if since == 0 else list(dict.fromkeys(self.removed))
-        told = self._json("GET", self.feeds_path(since))
-        self.followed |= {self.cleaned(url) for url in told["add"]}
-        self.followed -= {self.cleaned(url) for url in told["remove"]}
-        self._note("feeds", told)
+        answer = self._json("GET", self.feeds_path(since))
+        self.followed |= {self.cleaned(url) for url in answer["add"]}
+        self.followed -= {self.cleaned(url) for url in answer["remove"]}
+        self._note("feeds", answer)
         if add or remove:
             self._note("feeds", self._send(self.upload_feeds_path(), {"add": add, "remove": remove}))
         self.added, self.removed = [], []
@@ -60,15 +60,15 @@ class Kasts(Player):
         found: dict[str, dict[str, Any]] = {}
         while True:
             since = self.since.get("actions", 0)
-            told = self._json("GET", self.actions_path(since))
-            plays = [one for one in map(self._read, told["actions"]) if one is not None]
+            answer = self._json("GET", self.actions_path(since))
+            plays = [one for one in map(self._read, answer["actions"]) if one is not None]
             for one in plays:
                 self.learn(one["episode"], one["timestamp"], one["position"])
                 known = found.get(one["episode"])
                 if known is None or known["timestamp"] <= one["timestamp"]:
                     found[one["episode"]] = one
-            self._note("actions", told)
-            if told["timestamp"] > time.time() - NEAR or not plays:
+            self._note("actions", answer)
+            if answer["timestamp"] > time.time() - NEAR or not plays:
                 return found
             if self.since.get("actions", 0) == since:
                 raise Refused("it would ask for the same without end")
@@ -84,14 +84,14 @@ class Kasts(Player):
             raise Refused(f"it would take that for heard: {action}")
         return {**action, **numbers} if action["episode"] in self.episodes else None
 
-    def _resolved(self, told: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    def _resolved(self, received: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the plays left to send: the newest of each episode, unless a newer one was received, which
         is applied instead."""
         own: dict[str, dict[str, Any]] = {}
         for one in self.queue:
             if one["episode"] not in own or own[one["episode"]]["timestamp"] <= one["timestamp"]:
                 own[one["episode"]] = one
-        for url, one in told.items():
+        for url, one in received.items():
             if url in own and own[url]["timestamp"] < one["timestamp"]:
                 del own[url]
             if url not in own or own[url]["timestamp"] <= one["timestamp"]:

@@ -31,9 +31,9 @@ class NextcloudApp(PodcastApp):
     def sync(self, now: datetime, *, follow: str = "", play: dict[str, Any] | None = None) -> None:
         """Sync once in AntennaPod's order; after an upload the next ``since`` is the app's own clock."""
         clock = int((now - self.behind).timestamp())
-        told = self.get("subscriptions", self.since["subscriptions"])
-        self.followed = (self.followed | set(told["add"])) - set(told["remove"])
-        self.since["subscriptions"] = told["timestamp"]
+        feeds = self.get("subscriptions", self.since["subscriptions"])
+        self.followed = (self.followed | set(feeds["add"])) - set(feeds["remove"])
+        self.since["subscriptions"] = feeds["timestamp"]
         if follow:
             self.post("subscription_change", {"add": [follow], "remove": []})
             self.followed.add(follow)

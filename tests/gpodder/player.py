@@ -126,9 +126,9 @@ class Player:
         }
 
     def note_sent(self, actions: list[dict[str, Any]]) -> None:
-        told = {Heard(one["episode"], one["timestamp"], one["position"]) for one in actions}
-        self.sent |= told
-        self.heard |= told
+        sent = {Heard(one["episode"], one["timestamp"], one["position"]) for one in actions}
+        self.sent |= sent
+        self.heard |= sent
 
     def learn(self, url: str, at: str, position: int) -> None:
         self.heard.add(Heard(url, at, position))

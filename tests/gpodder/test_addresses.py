@@ -125,10 +125,10 @@ def test_addresses_that_apps_are_given_lead_back_here(
     assert config["mygpo"]["baseurl"] == f"{base}/"
     body = {"add": ["https://example.org/1.xml"]}
     ask("/api/2/subscriptions/alice/phone.json", prefix, "pod.example", "POST", body, **headers)
-    told = ask("/subscriptions/alice.json", prefix, "pod.example", **headers)
-    (podcast,) = json.loads(told.content)
+    answer = ask("/subscriptions/alice.json", prefix, "pod.example", **headers)
+    (podcast,) = json.loads(answer.content)
     for name in ("logo_url", "scaled_logo_url", "mygpo_link"):
         assert podcast[name].startswith(f"{base}/"), name
-    (cookie,) = [value for name, value in told.headers if name == "Set-Cookie"]
+    (cookie,) = [value for name, value in answer.headers if name == "Set-Cookie"]
     assert f"; Path={prefix}/;" in cookie
     assert ("Secure" in cookie) == (scheme == "https")

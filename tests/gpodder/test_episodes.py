@@ -45,11 +45,11 @@ def test_what_one_app_uploads_another_is_told_as_it_was(phone: PodcastApp, desk:
         without(play(2, action="DELETE", at="2026-05-02T12:00:00Z", position=-1), "started", "total", "guid"),
     ]
     assert phone.upload(*sent)["update_urls"] == []
-    told = desk.actions(since)["actions"]
-    assert told[0] == sent[0]
-    assert told[1] == sent[1]
-    assert (told[2]["action"], told[2]["timestamp"]) == ("delete", "2026-05-02T12:00:00")
-    assert told[2]["guid"] == sent[1]["guid"]
+    received = desk.actions(since)["actions"]
+    assert received[0] == sent[0]
+    assert received[1] == sent[1]
+    assert (received[2]["action"], received[2]["timestamp"]) == ("delete", "2026-05-02T12:00:00")
+    assert received[2]["guid"] == sent[1]["guid"]
     assert desk.actions(desk.actions(since)["timestamp"])["actions"] == []
 
 
@@ -109,12 +109,12 @@ def test_numbers_and_times_in_every_spelling(phone: PodcastApp, desk: PodcastApp
         play(6, device="a b"),
         play(7, guid="null"),
     )
-    told = desk.actions(since)["actions"]
-    assert (told[0]["started"], told[0]["position"], told[0]["total"]) == (0, 12, 612)
-    assert told[1]["timestamp"] == told[2]["timestamp"] == "2026-05-01T12:00:00"
-    assert told[4]["timestamp"] < "2100"
-    assert "device" not in told[5]
-    assert "guid" not in told[6]
+    received = desk.actions(since)["actions"]
+    assert (received[0]["started"], received[0]["position"], received[0]["total"]) == (0, 12, 612)
+    assert received[1]["timestamp"] == received[2]["timestamp"] == "2026-05-01T12:00:00"
+    assert received[4]["timestamp"] < "2100"
+    assert "device" not in received[5]
+    assert "guid" not in received[6]
 
 
 def test_without_a_guid_it_is_the_episode_that_has_the_file(
@@ -161,8 +161,8 @@ def test_aggregated_is_the_newest_play_of_each_episode(phone: PodcastApp, desk: 
     late = play(1, position=3, at="2020-01-01T00:00:00")
     phone.upload(play(1, position=5), other | {"guid": "episode-1-1"}, other, late)
     answer = desk.actions(0, "&aggregated=true")
-    told = [(one["action"], one.get("position")) for one in answer["actions"]]
-    assert told == [("play", 5), ("download", None)]
+    received = [(one["action"], one.get("position")) for one in answer["actions"]]
+    assert received == [("play", 5), ("download", None)]
     phone.upload(*(play(1, position=day, at=f"2026-05-0{day}T12:00:00") for day in (7, 6)))
     assert positions(desk.actions(answer["timestamp"], "&aggregated=true")) == [7]
 
@@ -170,8 +170,12 @@ def test_aggregated_is_the_newest_play_of_each_episode(phone: PodcastApp, desk: 
 def test_version_one_writes_times_of_day(phone: PodcastApp) -> None:
     sent = play(1, started="00:00:05", position="01:00:10", total="02:00:00")
     phone.json("POST", "/api/1/episodes/alice.json", [sent])
-    (told,) = phone.json("GET", "/api/1/episodes/alice.json")["actions"]
-    assert (told["started"], told["position"], told["total"]) == ("00:00:05", "01:00:10", "02:00:00")
+    (received,) = phone.json("GET", "/api/1/episodes/alice.json")["actions"]
+    assert (received["started"], received["position"], received["total"]) == (
+        "00:00:05",
+        "01:00:10",
+        "02:00:00",
+    )
 
 
 def test_text_is_ascii_whatever_it_says(phone: PodcastApp, desk: PodcastApp) -> None:
@@ -186,9 +190,9 @@ def test_a_long_history_comes_whole(
 ) -> None:
     monkeypatch.setattr("api.gpodder.episodes.CHUNK", 4)
     phone.upload(*(play(number) for number in range(11)))
-    told = desk.actions()
-    assert len(told["actions"]) == 11
-    assert desk.actions(told["timestamp"])["actions"] == []
+    answer = desk.actions()
+    assert len(answer["actions"]) == 11
+    assert desk.actions(answer["timestamp"])["actions"] == []
     monkeypatch.setattr("api.gpodder.episodes.MOST_SENT", 8)
     part = desk.actions(0)
     assert len(part["actions"]) == 8
@@ -226,8 +230,8 @@ def test_after_45_days_every_episode_has_its_last_place_and_nothing_is_lost(
     # an app that was away meanwhile, and a new one
     fresh = PodcastApp("alice", password_of(alice), "fresh")
     for app, mark in ((desk, since[0]), (fresh, 0)):
-        told = app.actions(mark)["actions"]
-        kinds = {(one["guid"], one["action"], one.get("position")) for one in told}
+        received = app.actions(mark)["actions"]
+        kinds = {(one["guid"], one["action"], one.get("position")) for one in received}
         assert ("episode-1-3", "play", 60) in kinds
     assert kinds == {
         ("episode-1-1", "play", 50),
@@ -253,8 +257,8 @@ def test_our_own_api_and_these_apps_agree(phone: PodcastApp, alice: User) -> Non
     own.post(
         "plays", {"rss_source_feed": status["rss_source_feed"], "guid": "web", "position": 9, "played": True}
     )
-    (told,) = phone.actions(since)["actions"]
-    assert told["started"] == told["position"] == told["total"] == 9
+    (received,) = phone.actions(since)["actions"]
+    assert received["started"] == received["position"] == received["total"] == 9
 
 
 def test_each_device_is_answered_by_the_address_of_the_file_that_it_used(
@@ -287,8 +291,8 @@ def test_what_feeds_tell_of_a_file_completes_what_apps_send(
         # two episodes share this file, so it is unknown which one was played
         ("", "https://example.org/1/2.mp3"): False,
     }
-    told = desk.actions()["actions"]
-    assert (told[0]["guid"], told[0]["total"]) == ("told-1", 1_000)
+    received = desk.actions()["actions"]
+    assert (received[0]["guid"], received[0]["total"]) == ("told-1", 1_000)
 
 
 def test_an_address_that_just_fits_is_taken_with_whatever_guid_its_feed_tells(

@@ -53,9 +53,9 @@ class Listener:
         return mark
 
     def sync(self) -> None:
-        told = self.app.actions(self.since)
-        self.learn(told["actions"])
-        self.since = self.after_read(told["timestamp"])
+        answer = self.app.actions(self.since)
+        self.learn(answer["actions"])
+        self.since = self.after_read(answer["timestamp"])
         if self.own:
             mark = self.app.upload(*self.own)["timestamp"]
             self.learn(self.own)
@@ -63,9 +63,9 @@ class Listener:
             self.since = self.after_upload(mark)
 
     def sync_feeds(self, add: list[str], remove: list[str]) -> None:
-        told = self.app.subscriptions(self.since_feeds)
-        self.feeds = (self.feeds | set(told["add"])) - set(told["remove"])
-        self.since_feeds = self.after_read(told["timestamp"])
+        answer = self.app.subscriptions(self.since_feeds)
+        self.feeds = (self.feeds | set(answer["add"])) - set(answer["remove"])
+        self.since_feeds = self.after_read(answer["timestamp"])
         if add or remove:
             self.feeds = (self.feeds | set(add)) - set(remove)
             self.since_feeds = self.after_upload(self.app.upload_subscriptions(add, remove)["timestamp"])

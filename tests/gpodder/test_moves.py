@@ -54,8 +54,8 @@ def test_a_device_is_told_at_its_next_upload_and_never_as_two_changes(
     move_along()
     assert followed(alice) == [NEW]
     for _ in range(2):
-        told = phone.subscriptions(since)
-        assert (told["add"], told["remove"]) == ([], [])
+        received = phone.subscriptions(since)
+        assert (received["add"], received["remove"]) == ([], [])
     # until its next upload the phone knows the old address
     desk.upload(play(2, podcast=NEW))
     assert urls(phone.actions()) == {OLD}
@@ -102,8 +102,8 @@ def test_who_never_knew_the_old_address_gets_the_new_one(phone: PodcastApp, alic
     fresh = PodcastApp("alice", password_of(alice), "fresh")
     move_along()
     assert (late.subscriptions(since)["add"], late.subscriptions(since)["remove"]) == ([], [])
-    told = fresh.subscriptions()
-    assert (told["add"], told["remove"]) == ([NEW], [])
+    answer = fresh.subscriptions()
+    assert (answer["add"], answer["remove"]) == ([NEW], [])
     assert urls(fresh.actions()) == {NEW}
 
 
@@ -126,8 +126,8 @@ def test_who_is_told_nothing_is_always_answered_by_the_old_address(phone: Podcas
     since = cloud.get("subscriptions")["timestamp"]
     cloud.get("episode_action")
     move_along()
-    told = cloud.get("subscriptions", since)
-    assert (told["add"], told["remove"]) == ([], [])
+    answer = cloud.get("subscriptions", since)
+    assert (answer["add"], answer["remove"]) == ([], [])
     for number in (2, 3):
         cloud.post("episode_action", [play(number, action="PLAY")])
         assert urls(cloud.get("episode_action", 0)) == {OLD}

@@ -44,8 +44,8 @@ def test_it_goes_through_its_interface(address: str, alice: User) -> None:
         api.EpisodeAction(first, "https://example.org/2.mp3", "download", PHONE, AT),
     ]
     client.upload_episode_actions(actions)
-    told = client.download_episode_actions(since=0).actions
-    assert [one.to_dictionary() for one in told] == [one.to_dictionary() for one in actions]
+    received = client.download_episode_actions(since=0).actions
+    assert [one.to_dictionary() for one in received] == [one.to_dictionary() for one in actions]
     assert client.set_settings("device", PHONE, None, {"a": 1}, []) == {"a": 1}
     assert client.get_settings("device", PHONE) == {"a": 1}
     assert client.get_favorite_episodes() == []

@@ -41,9 +41,9 @@ def test_the_four_calls_have_the_shapes_of_nextclouds(cloud: NextcloudApp, alice
             17,
         ],
     )
-    told = cloud.get("subscriptions")
-    assert told.keys() == {"add", "remove", "timestamp"}
-    assert (told["add"], told["remove"]) == ([feed_url(1)], [])
+    feeds = cloud.get("subscriptions")
+    assert feeds.keys() == {"add", "remove", "timestamp"}
+    assert (feeds["add"], feeds["remove"]) == ([feed_url(1)], [])
     answer = cloud.get("episode_action")
     assert answer.keys() == {"actions", "timestamp"}
     assert [action["guid"] for action in answer["actions"]] == ["episode-1-1", "episode-1-2"]
@@ -99,8 +99,8 @@ def test_what_one_flavour_wrote_the_other_reads(cloud: NextcloudApp, phone: Podc
     assert [action["guid"] for action in cloud.get("episode_action", 0)["actions"]] == ["episode-1-1"]
     cloud.post("subscription_change", {"add": [feed_url(2)], "remove": [feed_url(1)]})
     cloud.post("episode_action", [play(1, position=120, at="2026-05-02T12:00:00", action="PLAY")])
-    told = phone.subscriptions(since=1)
-    assert feed_url(2) in told["add"]
+    answer = phone.subscriptions(since=1)
+    assert feed_url(2) in answer["add"]
     assert phone.actions()["actions"][-1]["position"] == 120
 
 
@@ -109,16 +109,16 @@ def test_a_guid_stays_and_two_of_one_file_are_two(cloud: NextcloudApp, alice: Us
     del without["guid"]
     cloud.post("episode_action", [play(1, action="PLAY")])
     cloud.post("episode_action", [without])
-    told = cloud.get("episode_action", 0)["actions"]
-    assert {(one["guid"], one["position"]) for one in told} == {("episode-1-1", 60), ("episode-1-1", 120)}
+    received = cloud.get("episode_action", 0)["actions"]
+    assert {(one["guid"], one["position"]) for one in received} == {("episode-1-1", 60), ("episode-1-1", 120)}
     file = play(2)["episode"]
     cloud.post("episode_action", [play(number, action="PLAY", episode=file) for number in (2, 3)])
     # without a GUID it is unknown which of the two was played: both stay as they are
     more = play(2, action="PLAY", at="2026-05-03T12:00:00", position=240)
     del more["guid"]
     cloud.post("episode_action", [more])
-    told = [one for one in cloud.get("episode_action", 0)["actions"] if one["episode"] == file]
-    assert {(one.get("guid"), one["position"]) for one in told} == {
+    received = [one for one in cloud.get("episode_action", 0)["actions"] if one["episode"] == file]
+    assert {(one.get("guid"), one["position"]) for one in received} == {
         ("episode-1-2", 60),
         ("episode-1-3", 60),
         (None, 240),

@@ -21,12 +21,12 @@ class Reader(PodcastApp):
         self.feeds: set[str] = set()
 
     def look(self) -> None:
-        told = self.actions(self.marks[-1])
-        self.known |= {one["guid"] for one in told["actions"]}
-        self.marks.append(told["timestamp"])
-        told = self.subscriptions(self.feed_marks[-1])
-        self.feeds = (self.feeds | set(told["add"])) - set(told["remove"])
-        self.feed_marks.append(told["timestamp"])
+        answer = self.actions(self.marks[-1])
+        self.known |= {one["guid"] for one in answer["actions"]}
+        self.marks.append(answer["timestamp"])
+        answer = self.subscriptions(self.feed_marks[-1])
+        self.feeds = (self.feeds | set(answer["add"])) - set(answer["remove"])
+        self.feed_marks.append(answer["timestamp"])
 
 
 def test_eight_that_write_and_four_that_read_miss_nothing(alice: User) -> None:

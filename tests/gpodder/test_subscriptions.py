@@ -31,13 +31,13 @@ def test_what_one_device_follows_another_is_told_once(phone: PodcastApp, desk: P
     assert phone.subscriptions()["add"] == []
     since = desk.subscriptions()["timestamp"]
     phone.upload_subscriptions(FEEDS)
-    told = desk.subscriptions(since)
-    assert (sorted(told["add"]), told["remove"]) == (FEEDS, [])
-    again = desk.subscriptions(told["timestamp"])
+    answer = desk.subscriptions(since)
+    assert (sorted(answer["add"]), answer["remove"]) == (FEEDS, [])
+    again = desk.subscriptions(answer["timestamp"])
     assert (again["add"], again["remove"]) == ([], [])
-    assert again["timestamp"] == told["timestamp"]
+    assert again["timestamp"] == answer["timestamp"]
     # one app adds one to the mark that it was given
-    assert desk.subscriptions(told["timestamp"] + 1)["add"] == []
+    assert desk.subscriptions(answer["timestamp"] + 1)["add"] == []
 
 
 def test_what_comes_twice_records_nothing(phone: PodcastApp, alice: User) -> None:
@@ -52,15 +52,15 @@ def test_the_net_of_what_changed_is_told(phone: PodcastApp, desk: PodcastApp) ->
     since = desk.subscriptions()["timestamp"]
     phone.upload_subscriptions(FEEDS[:2])
     phone.upload_subscriptions([], FEEDS[:1])
-    told = desk.subscriptions(since)
-    assert (told["add"], told["remove"]) == (FEEDS[1:2], FEEDS[:1])
+    answer = desk.subscriptions(since)
+    assert (answer["add"], answer["remove"]) == (FEEDS[1:2], FEEDS[:1])
 
 
 def test_who_begins_is_told_of_no_removal(phone: PodcastApp, desk: PodcastApp) -> None:
     phone.upload_subscriptions(FEEDS)
     phone.upload_subscriptions([], FEEDS[:1])
-    told = desk.subscriptions(0)
-    assert (sorted(told["add"]), told["remove"]) == (FEEDS[1:], [])
+    answer = desk.subscriptions(0)
+    assert (sorted(answer["add"]), answer["remove"]) == (FEEDS[1:], [])
 
 
 def test_its_own_are_not_sent_back_unless_others_came_between(phone: PodcastApp, desk: PodcastApp) -> None:
@@ -236,15 +236,15 @@ def test_a_device_that_unfollows_too_much_is_not_followed_at_once(
     since = desk.subscriptions()["timestamp"]
     gone = held(phone, 11, 20)
     assert followed(alice) == 20
-    told = desk.subscriptions(since)
-    assert (len(told["add"]), told["remove"]) == (20, [])
+    answer = desk.subscriptions(since)
+    assert (len(answer["add"]), answer["remove"]) == (20, [])
     # the device that unfollowed them does not get them back
     assert not set(phone.subscriptions()["add"]) & set(gone)
     since = phone.subscriptions()["timestamp"]
     keys = [key for key, one in state_of(alice.pk).user.held_removals.items() if one.is_held]
     dispatch(unfollowing.discard(alice.pk, keys, alice.date_joined + timedelta(days=1)), Origin())
     assert sorted(phone.subscriptions(since)["add"]) == sorted(gone)
-    assert desk.subscriptions(told["timestamp"])["add"] == []
+    assert desk.subscriptions(answer["timestamp"])["add"] == []
 
 
 def test_what_is_confirmed_goes(phone: PodcastApp, desk: PodcastApp, alice: User) -> None:

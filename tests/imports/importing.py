@@ -46,9 +46,9 @@ def report(row: ServerImport) -> Progress:
     return progress.decode(bytes(row.progress))
 
 
-def counts(told: Progress) -> dict[str, tuple[int, int, int]]:
+def counts(progress: Progress) -> dict[str, tuple[int, int, int]]:
     """The numbers of new, known and refused entries for each kind that has any."""
-    found = {kind: (of.new, of.known, of.refused) for kind, of in told.counts.items()}
+    found = {kind: (of.new, of.known, of.refused) for kind, of in progress.counts.items()}
     return {kind: of for kind, of in found.items() if of != (0, 0, 0)}
 
 

@@ -59,9 +59,9 @@ class SyncServer:
         if waiting := self.instead.get(asked.path):
             await waiting.pop(0)(exchange)
             return
-        status, told = self._answer(asked.path, parse_qs(asked.query), exchange.asked.headers)
-        body = told if isinstance(told, bytes) else json.dumps(told).encode()
-        kind = "text/html" if isinstance(told, bytes) else "application/json"
+        status, content = self._answer(asked.path, parse_qs(asked.query), exchange.asked.headers)
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        kind = "text/html" if isinstance(content, bytes) else "application/json"
         await answer(body, status=status, content_type=kind)(exchange)
 
     def _answer(self, path: str, query: dict[str, list[str]], headers: dict[str, str]) -> Answered:
@@ -150,9 +150,9 @@ class Nextcloud(SyncServer):
 
 def _as_nextcloud(action: dict[str, Any]) -> dict[str, Any]:
     numbers = {name: action.get(name, -1) for name in ("started", "position", "total")}
-    told = {name: action.get(name) for name in ("podcast", "episode", "guid")}
+    fields = {name: action.get(name) for name in ("podcast", "episode", "guid")}
     at = str(action["timestamp"]).replace("Z", "+00:00")
-    return {**told, **numbers, "action": action["action"].upper(), "timestamp": at}
+    return {**fields, **numbers, "action": action["action"].upper(), "timestamp": at}
 
 
 Kind = Callable[[Origin], SyncServer]

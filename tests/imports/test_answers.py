@@ -83,13 +83,13 @@ def test_no_password_is_shown_by_chance() -> None:
 
 
 def test_a_part_that_is_begun_anew_is_counted_anew() -> None:
-    told = Progress(stage="episodes")
-    told.refuse("episodes", 1, "https://me:word@x.example/\x00", "bad_time")
-    told.settle_part("episodes")
-    told.part = Counts(5, 1, 0)
-    told.refuse("episodes", 9, None, "bad_time")
-    assert told.of("episodes") == Counts(5, 1, 2)
-    again = progress.decode(progress.encode(told))
+    kept = Progress(stage="episodes")
+    kept.refuse("episodes", 1, "https://me:word@x.example/\x00", "bad_time")
+    kept.settle_part("episodes")
+    kept.part = Counts(5, 1, 0)
+    kept.refuse("episodes", 9, None, "bad_time")
+    assert kept.of("episodes") == Counts(5, 1, 2)
+    again = progress.decode(progress.encode(kept))
     again.begin_part()
     assert again.of("episodes") == Counts(0, 0, 1)
     assert [(row.number, row.text) for row in again.rows] == [(1, "https://…@x.example/")]

@@ -73,10 +73,10 @@ def live(user: User) -> None:
 
 def test_an_account_of_another_balados_comes_over_whole(instance: str, alice: User, bob: User) -> None:
     live(alice)
-    told = bring(bob, instance, password=password_of(alice))
-    assert told.stage == "done", told
-    assert told.flavour == "gpodder"
-    assert counts(told) == {
+    progress = bring(bob, instance, password=password_of(alice))
+    assert progress.stage == "done", progress
+    assert progress.flavour == "gpodder"
+    assert counts(progress) == {
         "devices": (2, 0, 0),
         "podcasts": (3, 0, 0),
         "episodes": (32, 0, 0),
@@ -99,10 +99,10 @@ def test_an_account_of_another_balados_comes_over_whole(instance: str, alice: Us
 
 def test_so_does_what_its_nextcloud_flavour_tells(nextcloud: str, alice: User, bob: User) -> None:
     live(alice)
-    told = bring(bob, nextcloud, password=password_of(alice))
-    assert (told.flavour, told.stage) == ("nextcloud", "done")
+    progress = bring(bob, nextcloud, password=password_of(alice))
+    assert (progress.flavour, progress.stage) == ("nextcloud", "done")
     # only plays are imported
-    assert counts(told) == {"podcasts": (3, 0, 0), "episodes": (31, 0, 0)}
+    assert counts(progress) == {"podcasts": (3, 0, 0), "episodes": (31, 0, 0)}
     there, here = state_of(alice), state_of(bob)
     assert {key: (of.position, of.played, of.updated_at) for key, of in there.plays.items()} == {
         key: (of.position, of.played, of.updated_at) for key, of in here.plays.items()

@@ -51,9 +51,9 @@ def test_opodsync_tells_all_and_what_is_ahead_of_its_clock_again_and_again(origi
     server.lists["phone"] = FEEDS
     future = play(3, at="2099-01-01T00:00:00Z")
     server.actions = [play(1), play(2, action="delete", device=None), future]
-    told = bring(bob, server.address)
-    assert told.stage == "done"
-    assert counts(told) == {"devices": (1, 0, 0), "podcasts": (3, 0, 0), "episodes": (3, 1, 0)}
+    progress = bring(bob, server.address)
+    assert progress.stage == "done"
+    assert counts(progress) == {"devices": (1, 0, 0), "podcasts": (3, 0, 0), "episodes": (3, 1, 0)}
     assert urls(bob) == set(FEEDS)
     assert state_of(bob).devices["phone"].caption == "My phone"
     clamped = [of for of in state_of(bob).plays.values() if of.skewed]
@@ -85,8 +85,8 @@ def test_mygpo_is_read_device_by_device_and_page_by_page(origin: Origin, bob: Us
         "device:phone": {"x": "y" * 5_000},
     }
     server.favourites = [{"podcast_url": FEEDS[0], "url": "https://audio.example/1/1.mp3", "title": "T"}]
-    told = bring(bob, server.address)
-    assert counts(told) == {
+    progress = bring(bob, server.address)
+    assert counts(progress) == {
         "devices": (2, 0, 1),
         "podcasts": (2, 0, 3),
         "episodes": (25, 0, 0),
@@ -97,7 +97,7 @@ def test_mygpo_is_read_device_by_device_and_page_by_page(origin: Origin, bob: Us
     assert urls(bob) == set(FEEDS[:2])
     assert here.settings["account"].values == {"theme": "dark"}
     assert here.privacy == {}
-    assert [(row.kind, row.code, row.text) for row in told.rows] == [
+    assert [(row.kind, row.code, row.text) for row in progress.rows] == [
         ("devices", "device_name", "../odd"),
         ("podcasts", "too_short", "None"),
         ("podcasts", "scheme", "ftp://old.example/feed"),
@@ -110,9 +110,9 @@ def test_a_nextcloud_is_found_and_what_it_calls_minus_one_is_nothing(origin: Ori
     server = Nextcloud(origin)
     server.lists["phone"] = FEEDS
     server.actions = [play(1), play(2, total=-1), {**play(3, action="delete"), "position": -1}]
-    told = bring(bob, server.address)
-    assert (told.flavour, told.stage) == ("nextcloud", "done")
-    assert counts(told) == {"podcasts": (3, 0, 0), "episodes": (3, 0, 0)}
+    progress = bring(bob, server.address)
+    assert (progress.flavour, progress.stage) == ("nextcloud", "done")
+    assert counts(progress) == {"podcasts": (3, 0, 0), "episodes": (3, 0, 0)}
     assert positions(bob) == {"guid-1-1": 61, "guid-1-2": 62}
     assert [of.total for of in state_of(bob).plays.values()] == [600, None]
     before = events_of(bob)
@@ -131,9 +131,9 @@ def test_what_is_no_action_stops_no_other(origin: Origin, bob: User) -> None:
         ),
         *(play(7), play(8, at=None, device="no such name!")),
     ]
-    told = bring(bob, server.address)
-    assert counts(told)["episodes"] == (2, 0, 10)
-    assert [row.number for row in told.rows] == list(range(1, 11))
+    progress = bring(bob, server.address)
+    assert counts(progress)["episodes"] == (2, 0, 10)
+    assert [row.number for row in progress.rows] == list(range(1, 11))
     assert positions(bob) == {"guid-1-7": 67, "guid-1-8": 68}
     before = events_of(bob)
     bring(bob, server.address)
@@ -268,9 +268,9 @@ def test_a_history_that_is_too_large_is_asked_for_in_short(origin: Origin, bob: 
     server = Mygpo(origin)
     server.actions = [play(1)]
     server.instead[EPISODES] = [endless_body()]
-    told = bring(bob, server.address)
-    assert told.is_short
-    assert counts(told)["episodes"] == (1, 0, 0)
+    progress = bring(bob, server.address)
+    assert progress.is_short
+    assert counts(progress)["episodes"] == (1, 0, 0)
     assert "aggregated=true" in [asked.path for asked in origin.requests if EPISODES in asked.path][1]
 
 
@@ -284,9 +284,9 @@ def test_settings_that_a_server_does_not_give_cost_nothing_else(origin: Origin, 
         assert go_on(row, lambda moment=moment: moment) == wait  # type: ignore[misc]
         moment += timedelta(minutes=20)
     assert go_on(row, lambda: moment) is None
-    told = report(row)
-    assert (row.error, told.stage, told.missed) == ("", "done", ["settings"])
-    assert counts(told)["settings"] == (1, 0, 0)
+    progress = report(row)
+    assert (row.error, progress.stage, progress.missed) == ("", "done", ["settings"])
+    assert counts(progress)["settings"] == (1, 0, 0)
     assert server.asked.count(device) == len(WAITS) + 1
 
 
@@ -300,8 +300,8 @@ def test_lists_without_end_are_cut_and_settings_asked_for_as_many_podcasts(
     server.devices = [{"id": name} for name in ("phone", "desk", "car")]
     server.lists = {name: [f"https://{name}.example/{n}.xml" for n in range(3)] for name in ("phone", "desk")}
     server.settings = {"account": {"theme": "dark"}}
-    told = bring(bob, server.address)
-    assert (counts(told)["podcasts"], {row.code for row in told.rows}) == ((2, 0, 2), {"too_many"})
+    progress = bring(bob, server.address)
+    assert (counts(progress)["podcasts"], {row.code for row in progress.rows}) == ((2, 0, 2), {"too_many"})
     assert server.asked.count("/api/2/settings/alice/podcast.json") == 2
     assert "/api/2/subscriptions/alice/car.json" not in server.asked
 

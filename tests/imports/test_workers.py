@@ -73,10 +73,10 @@ def test_wherever_a_worker_dies_another_goes_on_and_nothing_comes_or_counts_twic
         else:
             break
     assert survived > 4
-    told = report(row)
-    assert told.stage == "done"
-    assert counts(told) == {"devices": (1, 0, 0), "podcasts": (1, 0, 0), "episodes": (39, 0, 1)}
-    assert [row.number for row in told.rows] == [12]
+    progress = report(row)
+    assert progress.stage == "done"
+    assert counts(progress) == {"devices": (1, 0, 0), "podcasts": (1, 0, 0), "episodes": (39, 0, 1)}
+    assert [row.number for row in progress.rows] == [12]
     assert len(state_of(bob).plays) == 39
     # two devices, one podcast with the default collection, and the plays
     assert events_of(bob) == 2 + 2 + 39
@@ -168,7 +168,7 @@ def test_who_stops_it_or_is_erased_meanwhile_gets_nothing_more(server: Mygpo, bo
     assert not ServerImport.objects.exists()
 
 
-def said(*arguments: str) -> str:
+def import_from(*arguments: str) -> str:
     out = StringIO()
     call_command("import_from", *arguments, stdout=out)
     return out.getvalue()
@@ -178,12 +178,12 @@ def test_the_operator_waits_for_it_and_reads_the_report(
     server: Mygpo, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMPORT_PASSWORD", PASSWORD)
-    told = said(server.address, "--user", "alice", "--for", "BOB")
-    assert "Listening history: 40\n" in told
-    assert "Listening history: 39 new, 0 there already, 1 refused" in told
-    assert "Action 12: What was done with it is of a kind that is not known here." in told
-    assert PASSWORD not in told
-    assert "Listening history: 0 new, 39 there already, 1 refused" in said(
+    output = import_from(server.address, "--user", "alice", "--for", "BOB")
+    assert "Listening history: 40\n" in output
+    assert "Listening history: 39 new, 0 there already, 1 refused" in output
+    assert "Action 12: What was done with it is of a kind that is not known here." in output
+    assert PASSWORD not in output
+    assert "Listening history: 0 new, 39 there already, 1 refused" in import_from(
         server.address, "--user", "alice", "--for", "bob"
     )
     monkeypatch.setenv("IMPORT_PASSWORD", "wrong password")
@@ -193,9 +193,9 @@ def test_the_operator_waits_for_it_and_reads_the_report(
         (("ftp://x.example", "--user", "alice", "--for", "bob"), "Not the address of a server"),
     ]:
         with pytest.raises(CommandError, match=wanted):
-            said(*arguments)
+            import_from(*arguments)
     assert not ServerImport.objects.filter(ended_at=None).exists()
     assert not any(bytes(row.password) for row in ServerImport.objects.all())
     begin(bob, server.address, now=timezone.now() - timedelta(hours=1))
     with pytest.raises(CommandError, match="under way"):
-        said(server.address, "--user", "alice", "--for", "bob")
+        import_from(server.address, "--user", "alice", "--for", "bob")

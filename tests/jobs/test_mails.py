@@ -49,7 +49,7 @@ class MailServer:
         return "250 OK"
 
 
-def knows(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+def authenticate(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
     return AuthResult(success=(data.login, data.password) == (b"post@example.org", b"p/w:d"))
 
 
@@ -57,7 +57,7 @@ def knows(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) 
 def server() -> Iterator[tuple[MailServer, Controller]]:
     handler = MailServer()
     controller = Controller(
-        handler, hostname="127.0.0.1", port=free_port(), authenticator=knows, auth_require_tls=False
+        handler, hostname="127.0.0.1", port=free_port(), authenticator=authenticate, auth_require_tls=False
     )
     controller.start()
     yield handler, controller
@@ -212,13 +212,13 @@ def test_what_names_none_is_refused(url: str) -> None:
 
 
 def test_the_operator_hears_of_mails_that_travel_openly(settings: Settings) -> None:
-    def said() -> list[str | None]:
+    def check_ids() -> list[str | None]:
         return [message.id for message in mails_leave_safely(None)]
 
-    assert said() == []
+    assert check_ids() == []
     settings.EMAIL_HOST = "mail.example"
-    assert said() == ["accounts.W001"]
+    assert check_ids() == ["accounts.W001"]
     settings.EMAIL_USE_TLS = True
-    assert said() == []
+    assert check_ids() == []
     settings.SENDS_MAIL = False
-    assert said() == ["accounts.I001"]
+    assert check_ids() == ["accounts.I001"]

@@ -31,7 +31,7 @@ from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from tests.domain.scenarios import MONDAY, NEWS, SCIENCE, TUESDAY
-from tests.jobs.working import do, event_types, events, read_models, settle, settled, state_of, work
+from tests.jobs.working import do, event_types, events, read_models, settle, settle_at, state_of, work
 from tests.projections.histories import marked
 from tests.projections.running import running
 
@@ -94,7 +94,7 @@ def test_what_is_too_old_to_be_shown_goes_so_much_at_once(monkeypatch: pytest.Mo
     left: list[int] = []
 
     def counted(position: int) -> bool:
-        passed = settled(position)
+        passed = settle_at(position)
         left.append(len(read_models()["activity"]))
         return passed
 
@@ -154,7 +154,7 @@ def test_users_without_old_events_are_left_alone() -> None:
 def test_the_cutoff_is_by_the_databases_clock(settings: Settings) -> None:
     do(*life(ALICE))
     settings.RETENTION_DAYS = 1
-    done = retention.run(wait=settled)
+    done = retention.run(wait=settle_at)
     assert timedelta(hours=23) < log.database_time() - done.cutoff < timedelta(hours=25)
     assert done.users_due == 0
     assert len(event_types(ALICE)) > 1
@@ -324,10 +324,10 @@ def test_a_block_outlives_the_worker_and_a_rebuild() -> None:
 
 def test_a_run_tells_what_it_did() -> None:
     do(*life(ALICE))
-    said: list[str] = []
-    done = work(say=said.append)
-    told = retention.last_run()
-    assert told == done
+    lines: list[str] = []
+    done = work(say=lines.append)
+    last_run = retention.last_run()
+    assert last_run == done
     assert list(done.seconds) == ["due", "checkpoint", "project", "popularity", "delete"]
     assert done.finished_at is not None
     assert done.oldest_event == oldest_event()

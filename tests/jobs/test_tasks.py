@@ -57,11 +57,11 @@ def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does(
     begin(alice.pk, timezone.now())
     app.loader.import_default_modules()
     failures: list[BaseException] = []
-    together = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     def work() -> None:
         try:
-            together.wait(60)
+            barrier.wait(60)
             for entry in settings.CELERY_BEAT_SCHEDULE.values():
                 app.tasks[str(entry["task"])](*cast(tuple[int, ...], entry.get("args", ())))
         except BaseException as failure:

@@ -27,14 +27,14 @@ def settle() -> int:
     return head
 
 
-def settled(position: int) -> bool:
+def settle_at(position: int) -> bool:
     """Bring the projectors up to date instead of waiting; return whether they reached ``position``."""
     return settle() >= position
 
 
 def work(cutoff: datetime | None = None, **options: Any) -> retention.Run:
     """Run the worker once over what was recorded before ``cutoff``, by default over everything up to now."""
-    return retention.run(cutoff or log.database_time(), **{"wait": settled, "say": SILENT, **options})
+    return retention.run(cutoff or log.database_time(), **{"wait": settle_at, "say": SILENT, **options})
 
 
 def do(*commands: Command) -> None:

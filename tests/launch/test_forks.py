@@ -75,9 +75,9 @@ def test_a_fork_becomes_the_program_with_its_arguments_in_a_session_of_its_own(
 def test_its_exit_code_is_told(forking: Forking, tmp_path: Path, code: str, ending: int) -> None:
     program = forking.run(tmp_path, code)
     with program.stdout as output:
-        said = output.read().decode()
+        text = output.read().decode()
     assert program.wait() == ending
-    assert ("ValueError" in said) == (ending == 1)
+    assert ("ValueError" in text) == (ending == 1)
     program.send_signal(signal.SIGTERM)  # it has ended: no other process gets the signal
 
 

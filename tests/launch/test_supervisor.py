@@ -117,14 +117,14 @@ def test_it_stops_its_programs_in_order_on(number: signal.Signals, drive: Callab
 def test_it_stops_when_its_terminal_goes_away() -> None:
     master, terminal = os.openpty()
     code = DRIVER.replace("        BODY\n", KEEP_TWO)
-    said = b""
+    printed = b""
     with subprocess.Popen([sys.executable, "-c", code], stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
-        while said.count(b"\n") < 2:
-            said += os.read(master, 4096)
+        while printed.count(b"\n") < 2:
+            printed += os.read(master, 4096)
         os.close(master)
         assert process.wait(timeout=20) == 0
-    pids = [int(line.split()[-1]) for line in said.splitlines()]
+    pids = [int(line.split()[-1]) for line in printed.splitlines()]
     assert not any(lives(pid) for pid in pids)
 
 

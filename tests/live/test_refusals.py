@@ -278,10 +278,10 @@ def test_every_fault_of_a_command_is_named(connect: Connect, phone: Device) -> N
 def test_a_message_sent_again_on_a_new_connection_counts_once(connect: Connect, phone: Device) -> None:
     id_, before = str(uuid4()), count_events()
     first = connect(phone)
-    told = first.command("record_play", id_, **play(position=40))
+    answer = first.command("record_play", id_, **play(position=40))
     first.close()
     again = connect(phone).command("record_play", id_, **play(position=40))
-    assert again == told
+    assert again == answer
     assert count_events() == before + 1
     other = connect(phone).command("record_play", id_, **play(position=41))
     assert (other["status"], other["errors"][0]["code"]) == (422, "idempotency_key_reused")

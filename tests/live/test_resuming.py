@@ -99,9 +99,9 @@ def test_a_long_absence_is_made_up_in_pages(stores: None, phone: Device, tablet:
 
 def test_a_cursor_of_a_sync_is_as_good(connect: Connect, phone: Device, tablet: Device) -> None:
     tablet.post("plays", play(1))
-    told = phone.sync()["cursor"]
+    cursor = phone.sync()["cursor"]
     tablet.post("plays", play(2))
-    socket = connect(phone, told)
+    socket = connect(phone, cursor)
     push = socket.changes()
     assert numbers(push) == [2]
     assert phone.sync(push["cursor"])["data"]["play_statuses"] == []
@@ -123,12 +123,12 @@ def test_what_cannot_be_told_singly_asks_for_a_whole_sync(
     assert numbers(socket.changes()) == [1]
     now = timezone.now()
     dispatch(TakeCheckpoint(user_id=phone.user_id, now=now, before=now), Origin())
-    told = socket.changes()
-    assert told["type"] == "resync"
+    push = socket.changes()
+    assert push["type"] == "resync"
     # and the connection continues from there
     tablet.post("plays", play(2))
     assert numbers(socket.changes()) == [2]
-    assert numbers(connect(phone, told["cursor"]).changes()) == [2]
+    assert numbers(connect(phone, push["cursor"]).changes()) == [2]
 
 
 def test_who_reads_slowly_is_let_go_and_holds_up_nobody(stores: None, phone: Device, tablet: Device) -> None:

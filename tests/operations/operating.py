@@ -43,11 +43,11 @@ class Operator:
             text=True,
             timeout=120,
         )
-        said = done.stdout + done.stderr
-        leaks.keep(f"manage.py {arguments[0]}", said)
-        assert done.returncode == code, said
-        assert "Traceback" not in said
-        return said
+        output = done.stdout + done.stderr
+        leaks.keep(f"manage.py {arguments[0]}", output)
+        assert done.returncode == code, output
+        assert "Traceback" not in output
+        return output
 
     def type(self, *arguments: str, answers: Sequence[str], code: int = 0, **environment: str) -> str:
         """Run a command at a terminal: each of ``answers`` is typed when it asks (``… to confirm: ``)."""
@@ -62,7 +62,7 @@ class Operator:
             start_new_session=True,
         )
         os.close(theirs)
-        said = ""
+        output = ""
         left = list(answers)
         deadline = time.monotonic() + 120
         try:
@@ -74,15 +74,15 @@ class Operator:
                         break
                     if not read:
                         break
-                    said += read.decode(errors="replace")
-                if left and said.endswith("to confirm: "):
+                    output += read.decode(errors="replace")
+                if left and output.endswith("to confirm: "):
                     os.write(ours, f"{left.pop(0)}\n".encode())
-            assert process.wait(30) == code, said
+            assert process.wait(30) == code, output
         finally:
             process.kill()
             os.close(ours)
-        assert "Traceback" not in said
-        return said.replace("\r\n", "\n")
+        assert "Traceback" not in output
+        return output.replace("\r\n", "\n")
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "manage.py", *arguments]

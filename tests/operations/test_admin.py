@@ -113,8 +113,8 @@ def test_users_are_switched_off_and_on_after_a_question(olivia: Client, alice: U
     assert "1 changed." in act(olivia, USERS, "switch_on", alice, confirmed="yes")
     alice.refresh_from_db()
     assert alice.is_active
-    said = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
-    assert said == ["Switched off.", "Switched on."]
+    changes = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
+    assert changes == ["Switched off.", "Switched on."]
 
 
 def test_what_a_profile_says_is_hidden_and_shown_again(olivia: Client, alice: User, bob: User) -> None:
@@ -149,8 +149,8 @@ def test_a_listener_is_logged_out_everywhere_and_gets_a_link_for_a_new_password(
     assert "no-store" in made["Cache-Control"]
     assert made["Referrer-Policy"] == "no-referrer"
     assert "Set a new password" in text_of(Client().get(found[1], follow=True))
-    said = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
-    assert said == ["Logged out everywhere.", "Made a reset link."]
+    changes = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
+    assert changes == ["Logged out everywhere.", "Made a reset link."]
     act(olivia, USERS, "switch_off", alice, confirmed="yes")
     assert "no link opens it" in text_of(olivia.post(f"{page}/reset-link/", follow=True))
     operator = User.objects.get(username="Olivia")

@@ -52,7 +52,7 @@ KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Path:
+def backups(tmp_path: Path) -> Path:
     """The directory in which backups are kept."""
     return tmp_path / "backups"
 
@@ -76,12 +76,12 @@ def listener(name: str = "alice") -> Device:
     return Device(user.pk, device_id=f"phone of {name}")
 
 
-def back_up(shelf: Path, *options: str, store: str = "all") -> str:
-    return called("store_backup", "--store", store, "--to", str(shelf), *options)
+def back_up(backups: Path, *options: str, store: str = "all") -> str:
+    return called("store_backup", "--store", store, "--to", str(backups), *options)
 
 
-def bring_back(shelf: Path, *options: str, store: str = "all") -> str:
-    return called("store_restore", "--store", store, "--from", str(shelf), *options)
+def restore_stores(backups: Path, *options: str, store: str = "all") -> str:
+    return called("store_restore", "--store", store, "--from", str(backups), *options)
 
 
 def called(*arguments: str) -> str:
@@ -120,17 +120,17 @@ def rows(alias: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def test_what_is_restored_elsewhere_is_what_was_backed_up(
-    here: Operator, life: Life, shelf: Path, empty_place: dict[str, str]
+    here: Operator, life: Life, backups: Path, empty_place: dict[str, str]
 ) -> None:
     phone = listener()
     now = datetime.now(UTC).isoformat()
     phone.sync(play_statuses=[status(number, now) for number in range(20)])
     settle()
     models, events = read_models(), log.read_stream(log.stream_of(phone.user_id))
-    back_up(shelf)
-    with life.at(empty_place, home=shelf / "another machine"):
-        said = bring_back(shelf)
-        assert said.count("tables hold what the manifest says, row by row") == 2
+    back_up(backups)
+    with life.at(empty_place, home=backups / "another machine"):
+        output = restore_stores(backups)
+        assert output.count("tables hold what the manifest says, row by row") == 2
         assert log.read_stream(log.stream_of(phone.user_id)) == events
         settle()
         assert read_models() == models
@@ -140,20 +140,20 @@ def test_what_is_restored_elsewhere_is_what_was_backed_up(
 
 @ONE
 def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
-    here: Operator, shelf: Path
+    here: Operator, backups: Path
 ) -> None:
     phone = listener()
     tablet = Device(phone.user_id, device_id="tablet")
     before = document(phone.post("plays", play(1), Idempotency_Key=KEY))
     old = phone.sync()["cursor"]
-    back_up(shelf)
+    back_up(backups)
     for number in (2, 3):  # these will be lost
         given = phone.post("plays", play(number))["Balados-Position"]
-    lost = phone.sync()["cursor"]
+    later = phone.sync()["cursor"]
     settle()
     rows("projections", "UPDATE users.projector_positions SET parked = true RETURNING 1")
     lose("events")
-    bring_back(shelf, store="events")
+    restore_stores(backups, store="events")
 
     assert [row["rss_source_item"] for row in document(phone.get("plays"))["play_statuses"]] == [item(1)]
     acknowledged = retention.acknowledged()
@@ -166,7 +166,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     for number in (4, 5, 6):  # the versions of the lost events are used again
         written = tablet.post("plays", play(number))
         assert int(written["Balados-Position"]) > int(given) + 1_000_000
-    for cursor in (old, lost):
+    for cursor in (old, later):
         answer = phone.sync(cursor)
         assert answer["full"]
         assert {row["rss_source_item"] for row in answer["data"]["play_statuses"]} == {
@@ -175,9 +175,9 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     assert not phone.sync(answer["cursor"])["full"]
     settle()
     live = read_models()
-    told: list[tuple[int, int]] = []
-    rebuild(list(PROJECTORS.values()), lambda done, total: told.append((done, total)))
-    assert told[-1] == (len(event_types(phone.user_id)) + 1, len(event_types(phone.user_id)) + 1), (
+    reports: list[tuple[int, int]] = []
+    rebuild(list(PROJECTORS.values()), lambda done, total: reports.append((done, total)))
+    assert reports[-1] == (len(event_types(phone.user_id)) + 1, len(event_types(phone.user_id)) + 1), (
         "not in leaps"
     )
     assert read_models() == live
@@ -185,7 +185,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
 
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_a_backup_under_load_is_restored_on_an_empty_host(
-    here: Operator, life: Life, shelf: Path, other_server: str
+    here: Operator, life: Life, backups: Path, other_server: str
 ) -> None:
     users = [uuid4() for _ in range(4)]
     acknowledged: list[tuple[UUID, int]] = []
@@ -212,7 +212,7 @@ def test_a_backup_under_load_is_restored_on_an_empty_host(
         writer.start()
     assert enough.wait(30)
     before = list(acknowledged)
-    back_up(shelf)
+    back_up(backups)
     stop.set()
     for writer in writers:
         writer.join(30)
@@ -220,9 +220,9 @@ def test_a_backup_under_load_is_restored_on_an_empty_host(
     erase(doomed.user_id)
     assert int(rows("events", "SELECT pg_current_xact_id()::text")[0][0]) > 1_000
 
-    home = shelf / "new host"
+    home = backups / "new host"
     with life.at(urls_on(other_server, "balados", three=True), home):
-        bring_back(shelf, "--erasures", str(life.home / "erasures"))
+        restore_stores(backups, "--erasures", str(life.home / "erasures"))
         for user_id in users:
             kept = log.read_stream(log.stream_of(user_id))
             assert [row.version for row in kept] == list(range(1, len(kept) + 1))
@@ -251,26 +251,26 @@ def entry(number: int) -> PlayEntry:
 
 @ONE
 def test_who_was_erased_after_the_backup_stays_erased_whatever_is_lost(
-    here: Operator, shelf: Path, life: Life, monkeypatch: pytest.MonkeyPatch
+    here: Operator, backups: Path, life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice, bob = listener("aliceandra"), listener("bob")
     for device in (alice, bob):
         device.sync(play_statuses=[status(1), status(2)])
-    back_up(shelf)
+    back_up(backups)
     erase(alice.user_id)
     settle()
     for lost in ("events", "system", "everything but another backup"):
         if lost in STORES:
             lose(lost)
-            said = bring_back(shelf, store=lost)
+            output = restore_stores(backups, store=lost)
         else:
-            back_up(shelf, store="erasures")
+            back_up(backups, store="erasures")
             shutil.rmtree(life.home)
             lose("events", "system")
-            monkeypatch.chdir(next(shelf.glob("events-*")))  # its neighbours are found from there, too
-            said = bring_back(Path("."), store="events")
-            said = bring_back(shelf, store="system")
-        assert "1 of 1 accounts known to be erased were in it, and are erased again" in said
+            monkeypatch.chdir(next(backups.glob("events-*")))  # its neighbours are found from there, too
+            output = restore_stores(Path("."), store="events")
+            output = restore_stores(backups, store="system")
+        assert "1 of 1 accounts known to be erased were in it, and are erased again" in output
         settle()
         assert found(str(alice.user_id), alice.user_id.hex, "aliceandra") == []
         assert alice.get("me").status_code == 401
@@ -280,39 +280,39 @@ def test_who_was_erased_after_the_backup_stays_erased_whatever_is_lost(
 
 @ONE
 def test_sessions_half_an_erasure_and_accounts_that_came_later_are_not_brought_back(
-    here: Operator, shelf: Path
+    here: Operator, backups: Path
 ) -> None:
     alice = listener()
     alice.post("plays", play())
     tombstone_stream(alice.user_id)  # the erasure is killed here
     stolen = "INSERT INTO system.sessions (session_key, session_data, expire_date, device)"
     rows("system", f"{stolen} VALUES ('stolen', 'x', now() + '1 day', '') RETURNING 1")
-    back_up(shelf)
+    back_up(backups)
     erase(alice.user_id)
     listener("bob").post("plays", play(2))
     lose("system")
-    assert "1 listeners have events and no account" in bring_back(shelf, store="system")
+    assert "1 listeners have events and no account" in restore_stores(backups, store="system")
     assert rows("system", "SELECT * FROM system.sessions") == []
     lose("events")
-    bring_back(shelf, store="events")
+    restore_stores(backups, store="events")
     assert tombstoned_with_events() == []
     assert found(feed()) == []
 
 
 @ONE
-def test_a_restore_that_was_killed_serves_nobody_and_is_begun_anew(here: Operator, shelf: Path) -> None:
+def test_a_restore_that_was_killed_serves_nobody_and_is_begun_anew(here: Operator, backups: Path) -> None:
     alice, bob = listener("aliceandra"), listener("bob")
     for device in (alice, bob):
         device.sync(play_statuses=[status(1)])
-    back_up(shelf)
+    back_up(backups)
     erase(alice.user_id)
     lose("events", "system")
     for point in ("emptied", "loaded", "renumbered", "reapplied", "erased"):
-        killed_at(point, lambda: bring_back(shelf))
+        killed_at(point, lambda: restore_stores(backups))
         assert "has not ended" in refused("db_init"), point
         if point not in ("emptied", "loaded"):
             assert readiness.checks()["events"] == "being restored"
-    bring_back(shelf)
+    restore_stores(backups)
     settle()
     assert set(readiness.checks().values()) == {"ok"}
     assert found(str(alice.user_id), "aliceandra") == []
@@ -321,75 +321,75 @@ def test_a_restore_that_was_killed_serves_nobody_and_is_begun_anew(here: Operato
 
 @ONE
 def test_what_cannot_be_restored_is_refused_and_nothing_is_touched(
-    here: Operator, shelf: Path, monkeypatch: pytest.MonkeyPatch
+    here: Operator, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone = listener()
-    back_up(shelf)
+    back_up(backups)
     phone.post("plays", play())
     before = event_types(phone.user_id)
     for name in ("events", "system", "all"):
-        said = refused("store_restore", "--store", name, "--from", str(shelf))
-        assert "is not empty" in said
-        assert "db_reset --" in said
-        assert "Nothing was touched" in said
+        output = refused("store_restore", "--store", name, "--from", str(backups))
+        assert "is not empty" in output
+        assert "db_reset --" in output
+        assert "Nothing was touched" in output
     assert event_types(phone.user_id) == before
 
     lose("events")
     monkeypatch.setattr(stopped, "SECONDS_TO_LEAVE", 0.1)
     url = {**stores.parameters("events"), "application_name": "balados-projector"}
     with psycopg.connect(**url):
-        assert "stop the web" in refused("store_restore", "--store", "events", "--from", str(shelf))
+        assert "stop the web" in refused("store_restore", "--store", "events", "--from", str(backups))
     monkeypatch.undo()
-    manifest = next(shelf.glob("events-*/manifest.json"))
+    manifest = next(backups.glob("events-*/manifest.json"))
     own = manifest.read_text()
     newer = json.loads(own)
     newer["migrations"].append(["eventstore", "9999_of_tomorrow"])
     manifest.write_text(json.dumps(newer))
-    said = refused("store_restore", "--store", "events", "--from", str(shelf))
-    assert "eventstore.9999_of_tomorrow" in said
+    output = refused("store_restore", "--store", "events", "--from", str(backups))
+    assert "eventstore.9999_of_tomorrow" in output
     newer = json.loads(own)
     newer["major"] = 99
     manifest.write_text(json.dumps(newer))
-    assert "of version 99 or newer" in refused("store_restore", "--store", "events", "--from", str(shelf))
+    assert "of version 99 or newer" in refused("store_restore", "--store", "events", "--from", str(backups))
     manifest.write_text(own)
     called("maintenance", "on", "--store", "system")  # the restore writes to that store as well
-    assert "in maintenance" in refused("store_restore", "--store", "events", "--from", str(shelf))
+    assert "in maintenance" in refused("store_restore", "--store", "events", "--from", str(backups))
     called("maintenance", "off", "--store", "system")
     assert rows("events", "SELECT to_regclass('events.events')") == [(None,)]
-    bring_back(shelf, store="events")
+    restore_stores(backups, store="events")
 
 
 @ONE
 @pytest.mark.parametrize("what", ["events", "all"])
 def test_a_store_that_was_reset_is_filled_and_one_in_use_since_then_is_not(
-    here: Operator, shelf: Path, what: reset.What
+    here: Operator, backups: Path, what: reset.What
 ) -> None:
     alice, bob = listener(), listener("bob")
     for phone in (alice, bob):
         phone.sync(play_statuses=[status(1)])
-    back_up(shelf)
+    back_up(backups)
     reset.run(what, {}, StringIO())
     if what == "events":
         bob.post("plays", play(2))
-        assert "events.events: 1)" in refused("store_restore", "--store", "events", "--from", str(shelf))
+        assert "events.events: 1)" in refused("store_restore", "--store", "events", "--from", str(backups))
         reset.run(what, {}, StringIO())
-    bring_back(shelf, store=what)
+    restore_stores(backups, store=what)
     assert event_types(alice.user_id) == event_types(bob.user_id) == ["PlayRecorded"]
     assert len(bob.sync()["data"]["play_statuses"]) == 1
 
 
 @ONE
 def test_what_was_closed_when_it_was_copied_is_open_when_it_is_restored(
-    here: Operator, shelf: Path, life: Life
+    here: Operator, backups: Path, life: Life
 ) -> None:
     phone, erased = listener(), listener("bob")
     for device in (phone, erased):
         device.post("plays", play(1))
     for alias in ("system", "events"):
         called("maintenance", "on", "--store", alias)
-    back_up(shelf)
+    back_up(backups)
     lose("events", "system")
-    bring_back(shelf)
+    restore_stores(backups)
     assert_open(phone)
 
     with here.connect("events") as connection:  # as in a copy of a move's new place
@@ -400,8 +400,8 @@ def test_what_was_closed_when_it_was_copied_is_open_when_it_is_restored(
     for alias in ("system", "events"):
         called("maintenance", "on", "--store", alias)
     ledger.append(life.home / "erasures", {digest_of(erased.user_id)})
-    said = called("store_restore", "--store", "all", "--in-place")
-    assert "1 of 1 accounts known to be erased were in it" in said
+    output = called("store_restore", "--store", "all", "--in-place")
+    assert "1 of 1 accounts known to be erased were in it" in output
     assert [user.pk for user in User.objects.all()] == [phone.user_id]
     assert_open(phone)
 
@@ -414,12 +414,12 @@ def assert_open(phone: Device) -> None:
 
 
 @ONE
-def test_a_backup_of_an_older_program_is_migrated(here: Operator, shelf: Path) -> None:
+def test_a_backup_of_an_older_program_is_migrated(here: Operator, backups: Path) -> None:
     listener()
     call_command("migrate", "axes", "0008", database="system", verbosity=0)
-    back_up(shelf, store="system")
+    back_up(backups, store="system")
     lose("system")
-    bring_back(shelf, store="system")
+    restore_stores(backups, store="system")
     assert User.objects.count() == 1
     assert rows("system", "SELECT count(*) FROM django_migrations WHERE app = 'axes' AND name ~ '^0009'") == [
         (1,)
@@ -428,11 +428,11 @@ def test_a_backup_of_an_older_program_is_migrated(here: Operator, shelf: Path) -
 
 @ONE
 def test_whatever_byte_is_damaged_the_check_finds_it_and_no_wrong_row_is_put_to_use(
-    here: Operator, shelf: Path
+    here: Operator, backups: Path
 ) -> None:
     listener()
-    back_up(shelf, store="system")
-    (made,) = shelf.glob("system-*")
+    back_up(backups, store="system")
+    (made,) = backups.glob("system-*")
     files = sorted(made.rglob("*"))
 
     @given(st.data())
@@ -462,21 +462,21 @@ def test_whatever_byte_is_damaged_the_check_finds_it_and_no_wrong_row_is_put_to_
     dump = (made / backup.DUMP).read_bytes()
     (made / backup.DUMP).write_bytes(b"")
     lose("system")
-    assert "store.dump is damaged" in refused("store_restore", "--store", "system", "--from", str(shelf))
+    assert "store.dump is damaged" in refused("store_restore", "--store", "system", "--from", str(backups))
     assert rows("events", "SELECT to_regnamespace('system')") == [(None,)]
 
     (made / backup.DUMP).write_bytes(dump)
     manifest = json.loads((made / backup.MANIFEST).read_text())
     manifest["tables"]["system.users"]["rows"] += 1
     (made / backup.MANIFEST).write_text(json.dumps(manifest))
-    said = refused("store_restore", "--store", "system", "--from", str(shelf))
-    assert said.startswith("system.users: not what the backup's manifest says")
+    output = refused("store_restore", "--store", "system", "--from", str(backups))
+    assert output.startswith("system.users: not what the backup's manifest says")
     assert "has not ended" in refused("db_init")
 
 
 @ONE
 def test_what_failed_or_was_killed_never_looks_like_a_backup(
-    here: Operator, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Operator, backups: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut(point: str) -> None:
         if point == "dumped":
@@ -492,46 +492,46 @@ def test_what_failed_or_was_killed_never_looks_like_a_backup(
     (tools / "pg_dump").chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr(settings, "POSTGRES_BIN", str(tools))
-        assert "No space left on device" in refused("store_backup", "--store", "events", "--to", str(shelf))
+        assert "No space left on device" in refused("store_backup", "--store", "events", "--to", str(backups))
     with monkeypatch.context() as patch:
         patch.setattr(backup, "failpoint", cut)
-        said = refused("store_backup", "--store", "events", "--to", str(shelf))
-        assert "Is the server running" in said
-    assert list(shelf.glob("events*")) == []
-    killed_at("complete", lambda: back_up(shelf, store="events"))
-    assert list(shelf.glob(f"*{backup.PARTIAL}"))
+        output = refused("store_backup", "--store", "events", "--to", str(backups))
+        assert "Is the server running" in output
+    assert list(backups.glob("events*")) == []
+    killed_at("complete", lambda: back_up(backups, store="events"))
+    assert list(backups.glob(f"*{backup.PARTIAL}"))
     for alias in ("events", "system"):
-        assert "no complete backup" in refused("store_restore", "--store", alias, "--from", str(shelf))
-    back_up(shelf, store="events")
-    assert len(list(shelf.iterdir())) == 1
+        assert "no complete backup" in refused("store_restore", "--store", alias, "--from", str(backups))
+    back_up(backups, store="events")
+    assert len(list(backups.iterdir())) == 1
 
 
 @ONE
-def test_only_the_newest_are_kept_and_only_of_this_store(here: Operator, shelf: Path) -> None:
+def test_only_the_newest_are_kept_and_only_of_this_store(here: Operator, backups: Path) -> None:
     for _ in range(3):
-        back_up(shelf, "--keep", "2", store="events")
-    back_up(shelf, "--keep", "1", store="system")
-    stranger = shelf / "events-of-somebody"
+        back_up(backups, "--keep", "2", store="events")
+    back_up(backups, "--keep", "1", store="system")
+    stranger = backups / "events-of-somebody"
     stranger.mkdir()
-    back_up(shelf, "--keep", "1", store="events")
-    assert len(list(shelf.glob("events-2*"))) == len(list(shelf.glob("system-2*"))) == 1
+    back_up(backups, "--keep", "1", store="events")
+    assert len(list(backups.glob("events-2*"))) == len(list(backups.glob("system-2*"))) == 1
     assert stranger.exists()
-    assert {path.stat().st_mode & 0o777 for path in shelf.rglob("*") if path.is_file()} == {0o600}
-    assert {path.stat().st_mode & 0o777 for path in shelf.glob("*-2*")} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in backups.rglob("*") if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in backups.glob("*-2*")} == {0o700}
 
 
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_an_operator_sees_what_is_done_and_how_it_ends(
-    operator: Operator, shelf: Path, life: Life, empty_place: dict[str, str]
+    operator: Operator, backups: Path, life: Life, empty_place: dict[str, str]
 ) -> None:
     with life.at(operator.urls):
         listener().post("plays", play())
-    said = operator.run("store_backup", "--store", "all", "--to", str(shelf))
-    assert "up to position 1" in said
+    output = operator.run("store_backup", "--store", "all", "--to", str(backups))
+    assert "up to position 1" in output
     refused("store_backup", "--store", "all", code=2)
-    there = Operator(empty_place, shelf / "there")
-    said = there.run("store_restore", "--store", "all", "--from", str(shelf))
-    assert said.endswith("Restored: start the server.\n")
+    there = Operator(empty_place, backups / "there")
+    output = there.run("store_restore", "--store", "all", "--from", str(backups))
+    assert output.endswith("Restored: start the server.\n")
     with life.at(empty_place):
         called("db_init", "-v", "0")
 

@@ -31,9 +31,9 @@ def test_a_blocked_command_says_what_to_use_instead(
     with pytest.raises(SystemExit) as ended:
         execute_from_command_line(["manage.py", command, *more])
     assert ended.value.code == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert f"Use {BLOCKED[command]}" in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert f"Use {BLOCKED[command]}" in output.err
 
 
 @pytest.mark.parametrize("command", BLOCKED)

@@ -189,7 +189,7 @@ def test_ctrl_c_while_a_command_is_being_loaded_or_in_one_of_djangos_is_a_line(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    def said() -> str:
+    def output() -> str:
         monkeypatch.setattr(commandline, "begun", [])
         monkeypatch.setattr(sys, "argv", ["manage.py", "check"])
         with pytest.raises(SystemExit) as ended:
@@ -198,6 +198,6 @@ def test_ctrl_c_while_a_command_is_being_loaded_or_in_one_of_djangos_is_a_line(
         return capsys.readouterr().err
 
     monkeypatch.setattr("django.core.management.commands.check.Command.handle", interrupt)
-    assert said() == "Interrupted.\n"
+    assert output() == "Interrupted.\n"
     monkeypatch.setattr(commandline.Utility, "fetch_command", interrupt)
-    assert said() == "Nothing was touched.\n"
+    assert output() == "Nothing was touched.\n"

@@ -187,13 +187,13 @@ def test_a_database_that_lets_nobody_in_is_not_taken_for_a_missing_one(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("x" * 64, "at most 63 bytes"), ("template1", "copies new databases from")]
+    ("name", "message"), [("x" * 64, "at most 63 bytes"), ("template1", "copies new databases from")]
 )
 def test_a_name_that_no_store_can_have_is_refused(
-    name: str, said: str, django_db_setup: None, monkeypatch: pytest.MonkeyPatch
+    name: str, message: str, django_db_setup: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(connections["events"].settings_dict, "NAME", name)
-    with pytest.raises(CannotCreate, match=said):
+    with pytest.raises(CannotCreate, match=message):
         stores.create(["events"])
 
 

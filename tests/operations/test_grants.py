@@ -169,12 +169,12 @@ def test_what_cannot_be_granted_is_refused_and_what_would_be_is_printed(
     operator: Operator, life: Life
 ) -> None:
     with life.at(operator.urls):
-        for wrong, said in (
+        for wrong, message in (
             ("web=nobody_here", 'CREATE ROLE "nobody_here" LOGIN'),
             ("web=postgres", "owns the system store"),
             ("beat=x", "is not PROGRAM=ROLE"),
         ):
-            with pytest.raises(CommandError, match=said):
+            with pytest.raises(CommandError, match=message):
                 call_command("db_create", "--grant", wrong, stdout=StringIO())
         out = StringIO()
         call_command("db_create", "--grant=worker=balados_worker", "--print", stdout=out)

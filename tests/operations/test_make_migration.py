@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("stores")
 
 
 @pytest.mark.parametrize(
-    ("store", "app", "name", "said"),
+    ("store", "app", "name", "message"),
     [
         ("events", None, "a-b", "valid Python identifier"),
         ("events", None, "../x", "valid Python identifier"),
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("stores")
         ("system", None, "more", "say --app: accounts or feeds"),
     ],
 )
-def test_what_would_be_a_mistake_is_refused(store: str, app: str | None, name: str, said: str) -> None:
-    with pytest.raises(CommandError, match=said):
+def test_what_would_be_a_mistake_is_refused(store: str, app: str | None, name: str, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         call_command("make_migration", store=store, app=app, name=name)
 
 
@@ -39,9 +39,9 @@ def test_each_store_has_its_apps_and_a_dry_run_writes_no_file(capsys: pytest.Cap
     assert {alias: own_apps(alias) for alias in SCHEMAS} == apps
     for store, app in (("events", "eventstore"), ("projections", "projections")):
         call_command("make_migration", store=store, name="more_of_it", dry_run=True)
-        said = capsys.readouterr().out
-        assert re.search(rf"{app}/migrations/\d{{4}}_more_of_it\.py", said)
-        assert "migrations.RunSQL" in said
+        output = capsys.readouterr().out
+        assert re.search(rf"{app}/migrations/\d{{4}}_more_of_it\.py", output)
+        assert "migrations.RunSQL" in output
         assert not list((ROOT / app / "migrations").glob("*more_of_it*"))
 
 

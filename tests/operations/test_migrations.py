@@ -156,8 +156,8 @@ def test_a_database_that_is_not_there_is_said_at_once(
     django_db_blocker: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    said = r'(?s)database "balados_\w+" does not exist.*db_create'
-    with django_db_blocker.unblock(), elsewhere(three=False), pytest.raises(CommandError, match=said):
+    message = r'(?s)database "balados_\w+" does not exist.*db_create'
+    with django_db_blocker.unblock(), elsewhere(three=False), pytest.raises(CommandError, match=message):
         call_command(command)
     assert caplog.text == ""  # no connection pool kept trying
 
@@ -174,8 +174,8 @@ def test_going_back_says_what_goes_and_asks_for_a_phrase(
     monkeypatch.setattr("sys.stdin", io.StringIO("DELETE\nBACK TO projections zero\n"))
     with pytest.raises(CommandError, match="was not what was typed"):
         call_command("db_migrate", to=("projections", "zero"))
-    said = capsys.readouterr().out
-    assert "Undo Create model EffectivePrivacy" in said
+    output = capsys.readouterr().out
+    assert "Undo Create model EffectivePrivacy" in output
     assert catalog("projections") == before
     call_command("db_migrate", to=("projections", "zero"))
     assert "rebuild_projections" in capsys.readouterr().out
@@ -204,7 +204,7 @@ def test_going_back_says_what_sql_it_runs(
 
 @pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize(
-    ("command", "to", "said"),
+    ("command", "to", "message"),
     [
         ("db_migrate", ("eventstore", "zero"), "db_reset"),
         ("db_migrate", ("auth", "zero"), "db_reset"),
@@ -214,8 +214,8 @@ def test_going_back_says_what_sql_it_runs(
         ("db_migrate", ("projections", "9999"), "Cannot find a migration matching"),
     ],
 )
-def test_what_is_not_to_be_gone_to_is_refused(command: str, to: tuple[str, str], said: str) -> None:
-    with pytest.raises(CommandError, match=said):
+def test_what_is_not_to_be_gone_to_is_refused(command: str, to: tuple[str, str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         call_command(command, to=to)
     call_command("db_migrate", check=True)
 
@@ -237,16 +237,16 @@ def test_a_migration_gives_up_on_a_table_in_use_with_nothing_done(pending: None)
 
 @one
 def test_a_migration_comes_through_once_the_reader_has_gone(pending: None) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     with reader("system.categories") as somebody:
 
         def hear(line: str) -> None:
-            said.append(line)
+            lines.append(line)
             somebody.rollback()
 
         migrate("system", hear, ("feeds", "0900_colours"))
-    assert "lets them pass" in said[0]
-    assert "0900_colours applied" in said[1]
+    assert "lets them pass" in lines[0]
+    assert "0900_colours applied" in lines[1]
     assert raw_connection("system").execute("SHOW lock_timeout").fetchone() == ("0",)
 
 
@@ -272,12 +272,12 @@ def test_an_index_is_made_outside_of_a_transaction_and_what_fails_there_says_so(
 
 @one
 def test_who_comes_second_says_what_he_waits_for(fresh: None) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     heard = threading.Event()
     order: list[str] = []
 
     def hear(line: str) -> None:
-        said.append(line)
+        lines.append(line)
         heard.set()
 
     def second() -> None:
@@ -290,14 +290,14 @@ def test_who_comes_second_says_what_he_waits_for(fresh: None) -> None:
     with psycopg.connect(**parameters("events"), autocommit=True) as first:
         thread = threading.Thread(target=second)
         with (
-            exclusive(first, "events", said.append),
-            exclusive(raw_connection("system"), "system", said.append),
+            exclusive(first, "events", lines.append),
+            exclusive(raw_connection("system"), "system", lines.append),
         ):
             thread.start()
             assert heard.wait(30)
             order.append("first")
         thread.join(30)
-        assert f"server process {first.info.backend_pid}" in said[0]
+        assert f"server process {first.info.backend_pid}" in lines[0]
     assert order == ["first", "second"]
 
 
@@ -317,8 +317,8 @@ def test_two_migrators_at_once_and_a_third_for_one_store_do_not_disturb_each_oth
         )
         for command in commands
     ]
-    said = [process.communicate(timeout=120)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], said
+    outputs = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], outputs
     assert "nothing pending" in nothing_yet.run("db_migrate", "--check")
     assert nothing_yet.count("system", "system.categories") > 100
 

@@ -169,9 +169,9 @@ def test_projections_are_rebuilt_and_the_events_are_as_they_were(
     head = settle()
     before, log, tables = dump(connection), log_dump(), catalogue(connection)
     connection.execute("DELETE FROM users.play_statuses")
-    said = answered("projections", "DELETE")
-    assert "users.subscriptions: 1 rows" in said
-    assert "What stays: system, events." in said
+    output = answered("projections", "DELETE")
+    assert "users.subscriptions: 1 rows" in output
+    assert "What stays: system, events." in output
     assert (dump(connection), log_dump(), catalogue(connection)) == (before, log, tables)
     assert retention.acknowledged_by_all(PROJECTORS) == head
 
@@ -265,10 +265,10 @@ def test_the_system_store_goes_alone(
     settle()
     ErasedAccount.objects.create(digest="0" * 32)
     before = log_dump(), dump(connection)
-    said = answered("system", "DELETE")
-    assert "system.users: 1 rows" in said
-    assert "The histories of 1 listeners stay in the events store" in said
-    assert "/setup?token=" in said
+    output = answered("system", "DELETE")
+    assert "system.users: 1 rows" in output
+    assert "The histories of 1 listeners stay in the events store" in output
+    assert "/setup?token=" in output
     assert (log_dump(), dump(connection)) == before
     assert User.objects.count() == 0
     assert Category.objects.exists()
@@ -287,9 +287,9 @@ def test_the_log_and_the_read_models_go_and_their_numbers_go_on(
     dispatch(Subscribe(user_id=BOB, feed=feed(), now=timezone.now()), Origin())
     head = administration.begin_epoch(settle()) - 1
     epoch, stream = log.epoch(), log.stream_of(ALICE)
-    said = answered("events", "DELETE ALL EVENTS")
-    assert "the read models go with it" in said
-    assert "events.events: " in said
+    output = answered("events", "DELETE ALL EVENTS")
+    assert "the read models go with it" in output
+    assert "events.events: " in output
     assert not any(dump(connection).values())
     assert log.head() > head
     assert log.epoch() != epoch
@@ -374,9 +374,9 @@ def test_an_operator_at_a_terminal_resets_everything(operator: Operator) -> None
     names = list(dict.fromkeys((system, events, projections)))
     operator.environment["ALLOW_DESTRUCTIVE_RESET"] = "1"
     assert "Nothing was touched" in operator.run("db_reset", "--all", code=1)
-    said = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", "postgres"], code=1)
-    assert "was not what was typed" in said
-    said = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", *names])
-    assert "/setup?token=" in said
+    output = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", "postgres"], code=1)
+    assert "was not what was typed" in output
+    output = operator.type("db_reset", "--all", answers=["DELETE ALL DATA", *names])
+    assert "/setup?token=" in output
     assert operator.count("events", "events.events") == operator.count("system", "system.users") == 0
     assert "required" in operator.run("db_reset", code=2)

@@ -250,8 +250,8 @@ def test_an_operator_brings_it_up_and_down(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("seed_up", demo=True)
-    said = capsys.readouterr().out
-    assert len(set(re.findall(r"demo-\w+: password (\S+), \d\d+ events", said))) == 4
+    output = capsys.readouterr().out
+    assert len(set(re.findall(r"demo-\w+: password (\S+), \d\d+ events", output))) == 4
     recorded = events()
     forget()
     call_command("seed_up", demo=True)

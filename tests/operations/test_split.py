@@ -254,9 +254,9 @@ def test_it_moves_to_another_server_at_a_terminal_and_the_old_place_is_dropped(
             (table,) = (each for each in found if each["name"].startswith("events.events"))
             assert (table["rows"], table["size_bytes"] > 100_000) == (5000, True)
         monkeypatch.setattr("sys.stdin", StringIO(f"{other_server}\n"))
-        said = called("store_split", "--store", "events", "--to", "-")
-        assert "events.events: 5,000 rows, the same in both" in said
-        assert f"EVENT_STORE_URL={other_server}" in said
+        output = called("store_split", "--store", "events", "--to", "-")
+        assert "events.events: 5,000 rows, the same in both" in output
+        assert f"EVENT_STORE_URL={other_server}" in output
         with pytest.raises(CommandError, match="is the place in use"):
             called(*arguments)
     with (
@@ -273,10 +273,10 @@ def test_it_moves_to_another_server_at_a_terminal_and_the_old_place_is_dropped(
             called(*arguments)
         if topology == "three":
             monkeypatch.setattr("sys.stdin", StringIO(f"DELETE\n{name}\n"))
-            said = called(*arguments)
+            output = called(*arguments)
     if topology == "one":
-        said = operator.type(*arguments, answers=["DELETE", name])
-    assert "events.events: 5,000 rows" in said
+        output = operator.type(*arguments, answers=["DELETE", name])
+    assert "events.events: 5,000 rows" in output
     with psycopg.connect(was) as connection:
         assert connection.execute("SELECT to_regnamespace('events')").fetchone() == (None,)
     with psycopg.connect(other_server) as connection:
@@ -309,9 +309,9 @@ def test_what_is_dropped_is_ours_alone_and_a_drop_that_was_killed_or_done_by_han
     old = parameters("projections", here)
 
     def drop_source(confirm: split.Confirm = silent) -> None:
-        split.drop_source("projections", old, say=said.append, confirm=confirm)
+        split.drop_source("projections", old, say=lines.append, confirm=confirm)
 
-    said: list[str] = []
+    lines: list[str] = []
     with psycopg.connect(**old, autocommit=True) as owner:
         owner.execute("CREATE TABLE public.notes (id serial, text text)")
         owner.execute("CREATE VIEW public.popular AS SELECT * FROM public.podcast_popularity")
@@ -327,7 +327,7 @@ def test_what_is_dropped_is_ours_alone_and_a_drop_that_was_killed_or_done_by_han
                 drop_source()
             owner.execute("DROP VIEW public.popular")
             killed_at("dropped", drop_source)
-            assert not any("notes" in line for line in said)
+            assert not any("notes" in line for line in lines)
             assert owner.execute("SELECT text FROM public.notes").rowcount == 1
             left = owner.execute("SELECT to_regclass('public.podcast_popularity'), to_regnamespace('users')")
             assert left.fetchone() == (None, None)
@@ -455,7 +455,7 @@ def test_a_store_that_is_being_moved_is_not_opened_by_hand_and_is_closed_whole_a
     elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = elsewhere("events")
-    told: list[str] = []
+    messages: list[str] = []
 
     def look(point: str) -> None:
         if point == "copied":
@@ -465,7 +465,7 @@ def test_a_store_that_is_being_moved_is_not_opened_by_hand_and_is_closed_whole_a
                         stack.enter_context(override_connection("events", target))
                     with pytest.raises(CommandError) as failure:
                         call_command("maintenance", "off", "--store", "events", stdout=StringIO())
-                    told.append(str(failure.value))
+                    messages.append(str(failure.value))
         if point == "arrived":  # the old place loses its triggers
             with psycopg.connect(**parameters("events"), autocommit=True) as connection:
                 connection.execute("ALTER TABLE events.events DISABLE TRIGGER ALL")
@@ -473,7 +473,7 @@ def test_a_store_that_is_being_moved_is_not_opened_by_hand_and_is_closed_whole_a
     monkeypatch.setattr(split, "failpoint", look)
     write(1)
     move("events", there)
-    assert ["is at work" in text for text in told] == [True, True], told
+    assert ["is at work" in text for text in messages] == [True, True], messages
     assert status("events") == MOVED
     with pytest.raises(psycopg.OperationalError, match="was moved to"):
         write(2)

@@ -20,14 +20,14 @@ from tests.operations.moving import CAST, write
 pytestmark = [pytest.mark.usefixtures("stores")]
 
 
-def said(*arguments: str) -> str:
+def store_status(*arguments: str) -> str:
     out = StringIO()
     call_command("store_status", *arguments, stdout=out)
     return out.getvalue()
 
 
-def told() -> Any:
-    return json.loads(said("--json"))
+def figures() -> Any:
+    return json.loads(store_status("--json"))
 
 
 def record(days_ago: float, number: int = 1) -> None:
@@ -51,7 +51,7 @@ def test_it_tells_of_every_store_and_of_what_is_in_it() -> None:
             # otherwise the server adds the inserted rows to those that ANALYZE has counted
             cursor.execute("SELECT pg_stat_force_next_flush()")
             cursor.execute("ANALYZE")
-    report = told()
+    report = figures()
     assert {alias: store["up"] for alias, store in report["stores"].items()} == dict.fromkeys(
         ("system", "projections", "events"), True
     )
@@ -60,15 +60,15 @@ def test_it_tells_of_every_store_and_of_what_is_in_it() -> None:
     assert report["events"]["total"] == report["events"]["per_day"] == 7
     assert [each["lag_events"] for each in report["projectors"]] == [0] * len(PROJECTORS)
     assert not any(advice["split"] for advice in report["advice"])
-    text = said()
+    text = store_status()
     assert max(map(len, text.splitlines())) <= 100
     for words in ("SYSTEM  database test_balados", "users.play_statuses", "about 7 events", "writes open"):
         assert words in text
 
 
 def test_an_empty_log_is_reported_as_empty() -> None:
-    assert told()["events"] == {"total": 0, "per_day": 0.0, "oldest_at": None}
-    assert "about 0 events" in said()
+    assert figures()["events"] == {"total": 0, "per_day": 0.0, "oldest_at": None}
+    assert "about 0 events" in store_status()
 
 
 def test_the_rate_is_that_of_the_last_day_or_of_the_newest_events_where_these_are_many(
@@ -108,8 +108,8 @@ def test_a_store_that_is_away_is_shown_with_the_others_and_the_exit_code_says_so
 def test_it_says_which_store_to_move_and_why_but_never_one_on_its_own() -> None:
     def advice(total: int, per_day: float, *read_ms: float) -> dict[str, bool]:
         found = {alias: store(list(read_ms)) for alias in SCHEMAS}
-        told = status.advise(found, {"total": total, "per_day": per_day})
-        return {each["store"]: each["split"] for each in told}
+        stores = status.advise(found, {"total": total, "per_day": per_day})
+        return {each["store"]: each["split"] for each in stores}
 
     assert advice(1_000_000, 10_000, 200) == {"events": False, "projections": False, "system": False}
     assert advice(1_000_001, 0)["events"]
@@ -120,9 +120,9 @@ def test_it_says_which_store_to_move_and_why_but_never_one_on_its_own() -> None:
         "system": {"up": False},
         "projections": store([]),
     }
-    told = {each["store"]: each for each in status.advise(found, {"total": 9_000_000, "per_day": 0})}
-    assert (told["events"]["split"], told["events"]["shares_database_with"]) == (False, [])
-    assert told["system"]["shares_database_with"] is None
+    advice_of = {each["store"]: each for each in status.advise(found, {"total": 9_000_000, "per_day": 0})}
+    assert (advice_of["events"]["split"], advice_of["events"]["shares_database_with"]) == (False, [])
+    assert advice_of["system"]["shares_database_with"] is None
 
 
 def store(read_ms: list[float]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def test_a_closed_store_is_shown_as_closed() -> None:
     with psycopg.connect(**parameters("events"), autocommit=True) as connection:
         maintenance.enable(connection, "events", Note("maintenance"))
         try:
-            assert "writes CLOSED (maintenance)" in said()
+            assert "writes CLOSED (maintenance)" in store_status()
         finally:
             maintenance.disable(connection, "events")
 

@@ -34,7 +34,7 @@ from tests.api.test_removals import live
 from tests.apps import App
 from tests.domain.scenarios import NOON
 from tests.factories import UserFactory
-from tests.jobs.working import do, settle, settled
+from tests.jobs.working import do, settle, settle_at
 from tests.projections.histories import ALICE, BOB, moved, played, record, record_raw, subscribed
 from tests.projections.running import running
 
@@ -90,7 +90,7 @@ def history(alice: User) -> User:
     device = Device(alice.pk)
     live(device, feed(7), (item(71), item(72)))
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
     shared = device.post(f"episodes/{url_safe(item(71))}/share", {"rss_source_feed": feed(7)})
     assert shared.status_code == 200
     record(subscribed(BOB))
@@ -103,7 +103,7 @@ def history(alice: User) -> User:
         HoldRemoval(feed=feed(7), device="phone", **order),
     )
     settle()
-    retention.run(wait=settled)
+    retention.run(wait=settle_at)
     settle()
     return alice
 
@@ -139,7 +139,7 @@ def test_what_is_as_it_should_be_is_left_alone(history: User, connection: Connec
     assert report.positions == dict.fromkeys(PROJECTORS, log.head())
     assert scratch_tables(connection) == []
     assert deadletters.letters(connection) == []
-    assert "Everything agrees, up to position" in said()
+    assert "Everything agrees, up to position" in run_verify()
 
 
 @pytest.mark.usefixtures("stores")
@@ -147,9 +147,9 @@ def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
     record(subscribed(ALICE))
     settle()
     head = record(played(ALICE))
-    told = verification.clean_line(verify(io.StringIO()))
-    assert f"sound up to position {head}, and the read models agree with it as far as they have come" in told
-    assert "plays" in told
+    line = verification.clean_line(verify(io.StringIO()))
+    assert f"sound up to position {head}, and the read models agree with it as far as they have come" in line
+    assert "plays" in line
 
 
 def test_what_a_restore_has_left_out_is_not_told_as_read(history: User) -> None:
@@ -158,14 +158,14 @@ def test_what_a_restore_has_left_out_is_not_told_as_read(history: User) -> None:
     record(subscribed(ALICE))
     settle()
     assert log.head() > administration.RESTORE_GAP
-    told = re.findall(r"^(\w+) events: ([\d,]+) of ([\d,]+) events", said(), re.MULTILINE)
-    assert [what for what, *_ in told] == ["Reading", "Folding"]
-    for _, done, total in told:
+    progress = re.findall(r"^(\w+) events: ([\d,]+) of ([\d,]+) events", run_verify(), re.MULTILINE)
+    assert [what for what, *_ in progress] == ["Reading", "Folding"]
+    for _, done, total in progress:
         assert done == total
         assert int(total.replace(",", "")) < 1_000
 
 
-def said(*arguments: str) -> str:
+def run_verify(*arguments: str) -> str:
     out = io.StringIO()
     call_command("verify", *arguments, stdout=out, stderr=io.StringIO())
     return out.getvalue()
@@ -255,14 +255,14 @@ def test_no_value_is_told_and_the_same_row_has_the_same_name_every_time(
 ) -> None:
     connection.execute("UPDATE users.playlists SET name = 'geheim'")
     connection.execute("DELETE FROM users.subscriptions")
-    tell = [list(verification.lines(verified())) for _ in range(2)]
-    assert tell[0] == tell[1]
-    text = "\n".join(tell[0])
+    lines = [list(verification.lines(verified())) for _ in range(2)]
+    assert lines[0] == lines[1]
+    text = "\n".join(lines[0])
     assert "differs in name" in text
     for word in ("geheim", "Walks", feed(7), str(history.pk), history.pk.hex):
         assert word not in text
     with pytest.raises(CommandError, match="findings"):
-        said()
+        run_verify()
 
 
 def test_a_table_that_was_altered_is_told_and_not_compared(history: User, connection: Connection) -> None:
@@ -326,7 +326,7 @@ def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> N
 def test_what_retention_and_removals_take_out_is_no_gap(history: User) -> None:
     Device(history.pk).post("removals", {"rss_source_feed": feed(7)})
     settle()
-    retention.run(log.database_time(), wait=settled)
+    retention.run(log.database_time(), wait=settle_at)
     settle()
     assert list(verification.lines(verified())) == []
 
@@ -357,7 +357,7 @@ def test_two_at_once_are_refused(history: User) -> None:
         rebuild.fresh_tables([PROJECTORS["subscriptions"]], "balados-verify"),
         pytest.raises(CommandError, match="Another verification, or a rebuild, is running"),
     ):
-        said()
+        run_verify()
 
 
 def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connection: Connection) -> None:
@@ -378,7 +378,7 @@ def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connecti
 
 @pytest.mark.usefixtures("stores")
 def test_for_programs_it_prints_an_object_alone() -> None:
-    assert json.loads(said("--json"))["clean"] is True
+    assert json.loads(run_verify("--json"))["clean"] is True
 
 
 # -- what commands are decided on: the snapshots

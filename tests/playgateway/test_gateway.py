@@ -552,9 +552,9 @@ def test_what_waits_in_redis_names_no_listener(
     radio.play(episode)
     with redis.Redis.from_url(configuration.REDIS_URL) as client:
         assert queued() == 1
-        told = b"".join(client.lrange("plays", 0, -1)) + b"".join(client.scan_iter("*"))
+        stored = b"".join(client.lrange("plays", 0, -1)) + b"".join(client.scan_iter("*"))
     for secret in (str(alice.pk), alice.pk.hex, radio.token, "alice"):
-        assert secret.encode() not in told
+        assert secret.encode() not in stored
 
 
 def test_many_at_once_are_recorded_or_queued(radio: Player, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,11 +29,11 @@ PROPERTY = examples(15)
 ALICE = UUID(int=1)
 # minutes by which a device's time differs from the server's; it may be ahead by as much as is believed
 clocks = st.integers(-6, 4)
-told = st.tuples(st.none() | clocks, st.none() | clocks).filter(lambda times: times != (None, None))
+clock_pairs = st.tuples(st.none() | clocks, st.none() | clocks).filter(lambda times: times != (None, None))
 
 
 @PROPERTY
-@given(st.lists(st.tuples(told, st.booleans()), min_size=2, max_size=8))
+@given(st.lists(st.tuples(clock_pairs, st.booleans()), min_size=2, max_size=8))
 def test_followed_in_public_is_what_is_followed(
     connection: Connection, project: Project, payloads: list[tuple[tuple[int | None, int | None], bool]]
 ) -> None:

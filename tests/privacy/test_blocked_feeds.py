@@ -19,7 +19,7 @@ from projections.connect import Connection
 from tests.api.devices import feed, item
 from tests.privacy.acts import KINDS, PATHS, Act, account, level, perform, seen
 from tests.privacy.test_noninterference import ALICE, BOB, XAVER, YVONNE, ZOE, doings, interleaved, lead
-from tests.projecting import behind
+from tests.projecting import lagging_projectors
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, marked, played, record, subscribed
 from tests.properties import examples
@@ -74,8 +74,13 @@ def test_a_block_and_its_end_reach_rows_figures_and_people_at_once(
         assert seen("timeline")["events"] == []
         assert seen("trending/podcasts") == {"podcasts": []}
         assert seen("trending/episodes") == {"episodes": []}
-        for told in (seen(f"podcast/{NEWS}/popularity"), seen(f"episode/{ITEM}/popularity")):
-            assert (told["score"], told["plays"], told["subscribers"], told["people"]) == (0, 0, 0, [])
+        for popularity in (seen(f"podcast/{NEWS}/popularity"), seen(f"episode/{ITEM}/popularity")):
+            assert (
+                popularity["score"],
+                popularity["plays"],
+                popularity["subscribers"],
+                popularity["people"],
+            ) == (0, 0, 0, [])
         assert {row.level for row in exposure.activity(ALICE).rows} == {"private"}
         record(marked(NEWS, blocked=False, by=by, at=1))
         project()
@@ -137,7 +142,7 @@ def test_while_the_projector_lags_nothing_is_shown_rather_than_a_blocked_feed(
     project()
     assert public.timeline(10)[0]
     position = marks.mark(NEWS, "publisher", AT, blocked=True)
-    with behind(monkeypatch) as waited:
+    with lagging_projectors(monkeypatch) as waited:
         for path in PATHS:
             assert Client().get(f"/api/v1/public/{path}").status_code == 503
     assert waited == [position] * len(PATHS)

@@ -57,7 +57,7 @@ def sight(user: UUID) -> Sight:
     return Sight(acts, own)
 
 
-def told(altered: Iterable[Altered]) -> Counter[What]:
+def announced(altered: Iterable[Altered]) -> Counter[What]:
     """How many acts a preview says will appear; those that will disappear count negatively."""
     total: Counter[What] = Counter()
     for one in altered:
@@ -73,7 +73,7 @@ def without_zeros(of: Counter[What]) -> dict[What, int]:
 
 def change(user: UUID, changes: list[Change], at: int, before: Sight) -> Sight:
     """Get the preview, make the changes, and check that what everybody sees changes as the preview said."""
-    altered = told(exposure.preview(user, changes))
+    altered = announced(exposure.preview(user, changes))
     would = exposure.followed(user, changes)
     record(*(level(one.level, user, one.feed, one.item, at) for one in changes))
     bring_up_to_date()

@@ -81,24 +81,24 @@ def test_every_change_reaches_rows_figures_and_people_at_once(
         record(level(to, ALICE, on_feed, on_item, at=at))
         project()
         # the worker has not run: readers get the current state
-        told = seen(f"episode/{ITEM}/popularity")
+        popularity = seen(f"episode/{ITEM}/popularity")
         plays = [event for event in seen("timeline")["events"] if event["event_type"] == "play"]
         match to:
             case "public":
-                assert (told["plays"], told["score"]) == (1, 5)
-                assert told["people"] == [{"username": "alice"}]
+                assert (popularity["plays"], popularity["score"]) == (1, 5)
+                assert popularity["people"] == [{"username": "alice"}]
                 assert len(plays) == 3
                 assert [event["username"] for event in plays].count("alice") == 1
             case "anonymous":
-                assert (told["plays"], told["score"]) == (3, 15)
-                assert told["people"] == []
+                assert (popularity["plays"], popularity["score"]) == (3, 15)
+                assert popularity["people"] == []
                 assert {event["username"] for event in plays} == {None}
                 assert len(plays) == 3
             case "private":
-                assert (told["plays"], told["score"]) == (0, 0)
-                assert told["people"] == []
+                assert (popularity["plays"], popularity["score"]) == (0, 0)
+                assert popularity["people"] == []
                 assert len(plays) == 2
-        assert seen(f"podcast/{FEED}/popularity")["plays"] == told["plays"]
+        assert seen(f"podcast/{FEED}/popularity")["plays"] == popularity["plays"]
     live = dump(connection)
     rebuild.rebuild([PROJECTORS["public_events"], PROJECTORS["popularity"]])
     assert dump(connection) == live

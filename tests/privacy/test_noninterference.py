@@ -45,7 +45,7 @@ hidden = st.lists(acts, min_size=1, max_size=8)
 rarely = examples(5)
 
 
-def settled() -> list[Event]:
+def initial_levels() -> list[Event]:
     return [
         level("public", ALICE),
         *(level("private", ALICE, feed=feed, item=ITEMS[1]) for feed in FEEDS),
@@ -78,7 +78,7 @@ def lead(connection: Connection, *lives: Iterable[Event]) -> tuple[Any, Any]:
     forget()
     for number, name in enumerate(NAMES, 1):
         account(name, number)
-    perform(settled(), pause=100)
+    perform(initial_levels(), pause=100)
     for life in lives:
         perform(life, pause=100)
     found = everything_seen()

@@ -30,8 +30,8 @@ markers: st.SearchStrategy[Marker] = st.sampled_from(["publisher", "operator"])
 
 
 def checkpoint(user: UUID, feed: str, of_account: Level, of_feed: Level | None, at: int) -> Event:
-    said = [PrivacySetting(of_account, minutes(at)), PrivacySetting(of_feed, minutes(at), feed)]
-    kept = {scope_of(one.feed, one.item): one for one in said if one.level is not None}
+    settings = [PrivacySetting(of_account, minutes(at)), PrivacySetting(of_feed, minutes(at), feed)]
+    kept = {scope_of(one.feed, one.item): one for one in settings if one.level is not None}
     return UserCheckpoint(user_id=user, taken_at=minutes(at), privacy=kept)
 
 

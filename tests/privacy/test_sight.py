@@ -154,9 +154,14 @@ def test_of_fewer_than_three_anonymous_listeners_there_is_no_figure(project: Pro
     does(CHARLIE)
     (podcast,) = seen("trending/podcasts")["podcasts"]
     (episode,) = seen("trending/episodes")["episodes"]
-    for told in (podcast, episode):
+    for shown in (podcast, episode):
         # three have played it, but only one has shared it
-        assert (told["plays"], told["shares"], told["score"], told["people"]) == (3, 0, 15, [])
+        assert (shown["plays"], shown["shares"], shown["score"], shown["people"]) == (
+            3,
+            0,
+            15,
+            [],
+        )
     does(DORA)
     assert seen(f"podcast/{FEED}/popularity")["plays"] == 4
     # two listeners become private

@@ -85,8 +85,8 @@ def record(*events: Event) -> int:
     """Append events in order, each to the stream of its user; return the last position."""
     position = 0
     for user, run in groupby(events, key=lambda event: event.user_id):
-        told, stream = list(run), dispatcher.state_of(user)
-        appended = log.append(stream.id, stream.version, told, Origin(), changed=stream.apply(told))
+        own, stream = list(run), dispatcher.state_of(user)
+        appended = log.append(stream.id, stream.version, own, Origin(), changed=stream.apply(own))
         assert appended is not None
         position = appended
     return position

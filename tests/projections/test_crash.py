@@ -93,9 +93,9 @@ def test_killed_between_rows_and_position_it_applies_each_event_once(
     assert saved(connection, "counter") == survives
     assert counted(connection) == list(range(1, survives + 1))
     head = record(played(ALICE, position=4))
-    heir = Runner([counter])
-    run_until(heir, head)
-    heir.close()
+    successor = Runner([counter])
+    run_until(successor, head)
+    successor.close()
     assert counted(connection) == [1, 2, 3, 4]
 
 
@@ -107,12 +107,12 @@ def test_a_frozen_process_is_replaced_and_writes_nothing_when_it_wakes(
     eventually(partial(reached, connection, 1))
     process.send_signal(signal.SIGSTOP)
     head = record(played(ALICE, position=2))
-    heir = Runner([counter])
-    run_until(heir, head)
+    successor = Runner([counter])
+    run_until(successor, head)
     process.send_signal(signal.SIGCONT)
     head = record(*(played(ALICE, position=n) for n in range(3, 9)))
-    run_until(heir, head)
-    heir.close()
+    run_until(successor, head)
+    successor.close()
     head = record(played(ALICE, position=9))
     # the resumed process is on standby until the heir has gone
     eventually(partial(reached, connection, head))
@@ -157,17 +157,17 @@ def test_sigterm_ends_it_with_everything_acknowledged_and_its_locks_free(
     process = projector()
     head = record(played(ALICE))
     eventually(lambda: saved(connection, "plays") == head)
-    heir = Runner()
-    assert not heir.step()
-    assert heir.positions() == {}
-    heir.close()
+    successor = Runner()
+    assert not successor.step()
+    assert successor.positions() == {}
+    successor.close()
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     with connections["events"].cursor() as cursor:
         cursor.execute("SELECT projector, position FROM events.projection_versions")
         assert dict(cursor.fetchall()) == dict.fromkeys(PROJECTORS, head)
-    run_until(heir, head, seconds=5)
-    heir.close()
+    run_until(successor, head, seconds=5)
+    successor.close()
 
 
 def test_killed_halfway_it_changes_nothing_and_starts_anew(

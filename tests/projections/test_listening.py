@@ -36,7 +36,7 @@ CHECKPOINT, IDENTIFIED = "checkpoint", "identified"
 Sent = tuple[Event, str]
 
 
-def told(user: UUID, seconds: int, position: int, item: str, device: str, started: int | None) -> Sent:
+def play_from(user: UUID, seconds: int, position: int, item: str, device: str, started: int | None) -> Sent:
     at = NOON + timedelta(seconds=seconds)
     event = PlayRecorded(
         user_id=user,
@@ -51,7 +51,7 @@ def told(user: UUID, seconds: int, position: int, item: str, device: str, starte
 
 
 PLACES = st.builds(
-    told,
+    play_from,
     st.sampled_from([ALICE, BOB]),
     st.integers(0, 600),
     st.integers(0, 600),
@@ -133,7 +133,7 @@ def test_whatever_comes_in_whatever_batches_is_counted_as_the_domain_counts_it(
 
 
 def test_what_the_server_did_itself_and_undos_are_not_counted_and_imports_are(connection: Connection) -> None:
-    event, _ = told(ALICE, 0, 10, MONDAY, "", 0)
+    event, _ = play_from(ALICE, 0, 10, MONDAY, "", 0)
     for cause, counted in (("feed_moved", []), ("undo", []), ("import", [10])):
         caused: Any = msgspec.json.encode(Origin(cause=cause)).decode()
         fact = Fact(RecordedEvent(1, 1, 1, str(ALICE), "", 1, "", caused, NOON), event)

@@ -257,7 +257,7 @@ def test_only_the_settings_that_bear_on_something_are_read_for_it(project: Proje
 
 
 @pytest.mark.parametrize(
-    "told",
+    "event",
     [
         played(ALICE),
         saved(ALICE, ITEM),
@@ -265,8 +265,8 @@ def test_only_the_settings_that_bear_on_something_are_read_for_it(project: Proje
     ],
     ids=["played", "saved", "set"],
 )
-def test_the_feed_of_an_item_is_known_by_what_its_listener_did(project: Project, told: Event) -> None:
-    record(changed(ALICE, "private", FEED), told)
+def test_the_feed_of_an_item_is_known_by_what_its_listener_did(project: Project, event: Event) -> None:
+    record(changed(ALICE, "private", FEED), event)
     project()
     feeds = [
         row.rss_source_feed for row in queries.privacy_of(ALICE, None, ITEM).rows if not row.rss_source_item

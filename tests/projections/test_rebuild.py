@@ -228,9 +228,9 @@ def test_the_tables_are_what_the_migrations_made(connection: Connection, project
 def test_it_tells_its_progress(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "AT_ONCE", 2)
     record(*(played(ALICE, position=n) for n in range(5)))
-    told: list[tuple[int, int]] = []
-    rebuild.rebuild(EVERY, lambda position, head: told.append((position, head)))
-    assert told == [(2, 5), (4, 5), (5, 5)]
+    progress: list[tuple[int, int]] = []
+    rebuild.rebuild(EVERY, lambda position, head: progress.append((position, head)))
+    assert progress == [(2, 5), (4, 5), (5, 5)]
 
 
 def test_events_that_come_during_it_are_in_it(connection: Connection, project: Project) -> None:

@@ -191,18 +191,18 @@ def test_it_takes_over_within_five_seconds_when_the_holders_session_ends(
 
 
 def test_a_zombie_that_lost_its_lock_writes_nothing(connection: Connection, counter: Projector) -> None:
-    zombie, heir = Runner([counter]), Runner([counter])
+    zombie, successor = Runner([counter]), Runner([counter])
     record(played(ALICE))
     run_until(zombie, 1)
     end_sessions(connection, "balados-projector")
     record(played(ALICE, position=1))
-    run_until(heir, 2)
+    run_until(successor, 2)
     # it does not know yet that it has lost its lock
     assert zombie.positions() == {"counter": 1}
     with pytest.raises(psycopg.OperationalError):
         zombie.step()
     assert counted(connection) == [1, 2]
-    heir.close()
+    successor.close()
     zombie.close()
 
 

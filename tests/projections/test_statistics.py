@@ -35,7 +35,7 @@ def drawn(random: Random) -> list[Span]:
     return found
 
 
-def told(span: Span) -> EpisodeHeard:
+def episode_heard(span: Span) -> EpisodeHeard:
     ends_at = span.ends_at
     heard = Heard(span.device, ends_at, int(span.seconds), int(span.seconds), span.starts_at, ends_at)
     return EpisodeHeard(span.feed, span.episode, (heard,))
@@ -62,7 +62,7 @@ def slowly(spans: list[Span], zone: ZoneInfo) -> tuple[Counter[tuple[int, int]],
 
 def test_sums_made_in_the_database_are_those_of_every_span_counted_once(alice: User) -> None:
     spans = drawn(Random(2611))
-    listen(alice, *map(told, spans))
+    listen(alice, *map(episode_heard, spans))
     for name in ("Europe/Paris", "Asia/Kolkata", "America/St_Johns", "UTC"):
         zone = ZoneInfo(name)
         start, end = bounds(FIRST, LAST, zone)

@@ -54,15 +54,15 @@ def test_one_that_is_killed_is_replaced_within_five_seconds(
     projector: Callable[..., "subprocess.Popen[bytes]"],
 ) -> None:
     users = (ALICE, BOB, CHARLIE)
-    doomed, heir = (projector() for _ in range(2))
+    doomed, successor = (projector() for _ in range(2))
     head = record(*(played(user) for user in users))
     eventually(partial(everything_at, head))
     doomed.kill()
     head = record(*(played(user, position=1) for user in users))
     # 0.1 to 1 s: the kernel closes the connections, and the heir checks once a second
     assert eventually(partial(everything_at, head)) < 5
-    heir.send_signal(signal.SIGTERM)
-    assert heir.wait(60) == 0
+    successor.send_signal(signal.SIGTERM)
+    assert successor.wait(60) == 0
     assert retention.acknowledged_by_all(PROJECTORS) == head
 
 
@@ -88,13 +88,13 @@ def test_one_that_freezes_amid_a_transaction_lets_go_of_its_rows(
     eventually(lambda: position_of("counter") == head)
     record(played(ALICE, position=1))
     eventually(lambda: frozen(process.pid))
-    heir = Runner([counter])
+    successor = Runner([counter])
     head = record(played(ALICE, position=2))
-    run_until(heir, head)
+    run_until(successor, head)
     process.send_signal(signal.SIGCONT)
     head = record(played(ALICE, position=3))
-    run_until(heir, head)
-    heir.close()
+    run_until(successor, head)
+    successor.close()
     head = record(played(ALICE, position=4))
     eventually(lambda: position_of("counter") == head)
     assert counted(connection) == list(range(1, head + 1))

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from tests.soak.device import Device
-from tests.soak.listening import LENGTH, Ears
+from tests.soak.listening import LENGTH, ListeningLog
 from tests.soak.memory import ENTRIES, Json, members, seen
 from tests.soak.world import Episode, Show, url_safe
 
@@ -23,7 +23,7 @@ class Doing(NamedTuple):
     online: bool
     rng: Random
     shows: list[Show]
-    ears: Ears
+    listening: ListeningLog
 
     def show(self) -> Show:
         return self.shows[min(int(self.rng.expovariate(0.25)), len(self.shows) - 1)]
@@ -69,7 +69,7 @@ def unfollow(doing: Doing) -> None:
 
 
 def listen(doing: Doing) -> None:
-    doing.ears.listen(doing.device, doing.episode(), online=doing.online)
+    doing.listening.listen(doing.device, doing.episode(), online=doing.online)
 
 
 def hear_of(doing: Doing) -> None:
@@ -115,7 +115,7 @@ def remove(doing: Doing) -> None:
     if followed and doing.online and doing.rng.random() < 0.1:
         feed = doing.rng.choice(followed)["rss_source_feed"]
         doing.device.ask("POST", doing.path("removals"), {"feed": feed})
-        doing.ears.remove(feed)
+        doing.listening.remove(feed)
 
 
 class ListKind(NamedTuple):

@@ -65,23 +65,23 @@ def views_agree(listener: Listener) -> Iterator[str]:
     """Yield the differences between every device's screen, a new device's screen and the read models."""
     newcomer = type(listener.devices[0])(listener.devices[0].wire, listener.devices[0].clock)
     newcomer.sync()
-    stands = newcomer.view()
+    expected = newcomer.view()
     for device in listener.devices:
-        yield from _differences(f"the {device.wire.device_name}", device.view(), stands)
+        yield from _differences(f"the {device.wire.device_name}", device.view(), expected)
     if listener.live_device is not None:
-        yield from _live_agrees(listener.live_device, stands)
+        yield from _live_agrees(listener.live_device, expected)
     newcomer.position = max((device.position for device in listener.devices), key=int, default="")
-    yield from _differences(f"the pages of {listener.account.username}", read(newcomer.read), stands)
+    yield from _differences(f"the pages of {listener.account.username}", read(newcomer.read), expected)
 
 
-def _live_agrees(live: LiveDevice, stands: list[Shown]) -> Iterator[str]:
+def _live_agrees(live: LiveDevice, expected: list[Shown]) -> Iterator[str]:
     """Yield the faults on the screen of a device on a live connection, once the last changes have arrived."""
     with contextlib.suppress(AssertionError):
-        eventually(lambda: not list(_differences("", live.device.view(), stands)), LIVE_WITHIN)
+        eventually(lambda: not list(_differences("", live.device.view(), expected)), LIVE_WITHIN)
     live.stop()
     if live.ended:
         yield f"the {live.device.wire.device_name} was told that its account is closed"
-    yield from _differences(f"the {live.device.wire.device_name}", live.device.view(), stands)
+    yield from _differences(f"the {live.device.wire.device_name}", live.device.view(), expected)
 
 
 class Hours(NamedTuple):
@@ -103,22 +103,22 @@ class Hours(NamedTuple):
 def statistics_agree(listener: Listener, now: datetime) -> tuple[Hours, list[str]]:
     """Compare the statistics of a listener with what was heard, by podcast and in total. Return the hours and
     the faults."""
-    sums, counted = listener.ears.sums(), _counted(listener, now)
+    sums, counted = listener.listening.sums(), _counted(listener, now)
     faults = []
     for feed in sums.heard.keys() | counted.keys():
         allowed = sums.error[feed] + sums.at_once[feed] + ROUNDED
         if abs(sums.heard[feed] - counted[feed]) > allowed:
             faults.append(_wrong_count(listener, feed, sums.heard[feed], counted[feed], allowed))
-    heard, told, error = (sum(of.values()) for of in (sums.heard, counted, sums.error))
+    heard, total, error = (sum(of.values()) for of in (sums.heard, counted, sums.error))
     explained = error + BREAKS * sum(sums.at_once.values()) + ROUNDED * len(counted)
-    if abs(heard - told) > explained:
-        faults.append(_wrong_count(listener, "all", heard, told, explained))
-    return Hours(heard / 3600, told / 3600, sums.causes), faults
+    if abs(heard - total) > explained:
+        faults.append(_wrong_count(listener, "all", heard, total, explained))
+    return Hours(heard / 3600, total / 3600, sums.causes), faults
 
 
 def _counted(listener: Listener, now: datetime) -> Counter[str]:
     """Return the seconds counted by podcast over two years, as some devices' clocks are a year behind."""
-    listened = {one.episode.feed for one in listener.ears.told} - listener.ears.removed
+    listened = {one.episode.feed for one in listener.listening.reports} - listener.listening.removed
     found: Counter[str] = Counter()
     for last in (now.date(), now.date() - timedelta(days=366)):
         query = f"?by=podcast&from={last - timedelta(days=365)}&to={last}"
@@ -164,8 +164,8 @@ def _pages(get: Callable[[str], Json], path: str, name: str) -> list[Json]:
     return entries
 
 
-def _differences(whose: str, view: list[Shown], stands: list[Shown]) -> Iterator[str]:
-    here, there = ({one[:2]: one.what for one in of} for of in (view, stands))
+def _differences(whose: str, view: list[Shown], expected: list[Shown]) -> Iterator[str]:
+    here, there = ({one[:2]: one.what for one in of} for of in (view, expected))
     wrong = [key for key in {**here, **there} if here.get(key) != there.get(key)]
     for topic, key in wrong[:SHOWN_FAULTS]:
         mine, theirs = here.get((topic, key)), there.get((topic, key))
@@ -354,9 +354,9 @@ def logs_are_clean(instance: Instance, listeners: list[Listener]) -> Iterator[st
         lines = [line for line in instance.lines if sign in line and ENDED_BY_POSTGRESQL not in line]
         yield from (f"the log has {sign.strip()}: {line[:300]}" for line in lines[:SHOWN_FAULTS])
     for listener in listeners:
-        told = [*world.words(listener.own), *world.words(listener.paid)]
-        told += [word for show in listener.regretted for word in world.words(show)]
-        yield from (f"the log has {word}" for word in told if word in output)
+        words = [*world.words(listener.own), *world.words(listener.paid)]
+        words += [word for show in listener.regretted for word in world.words(show)]
+        yield from (f"the log has {word}" for word in words if word in output)
 
 
 def old_events_are_gone(instance: Instance, now: datetime) -> Iterator[str]:

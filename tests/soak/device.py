@@ -16,7 +16,7 @@ from tests.soak.memory import ENTRIES, Json, Memory, Shown
 from tests.soak.wire import Answer, Wire
 
 if TYPE_CHECKING:
-    from tests.soak.listening import Told
+    from tests.soak.listening import Report
 
 
 class Device:
@@ -35,8 +35,8 @@ class Device:
         self.position = ""
         self._unsent: Json = {}
         # plays to be sent one by one; and, by item, what the next sync will have reported
-        self.later: list[tuple[Json, Told]] = []
-        self.unsynced: dict[str, Told] = {}
+        self.later: list[tuple[Json, Report]] = []
+        self.unsynced: dict[str, Report] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -60,11 +60,11 @@ class Device:
         self._seen(answer)
         return answer
 
-    def tell(self, told: Iterable[Told], method: str, path: str, body: Json) -> Answer:
+    def tell(self, reports: Iterable[Report], method: str, path: str, body: Json) -> Answer:
         """Send a request that reports these positions, and note in each when it was sent and answered."""
         sent = self.clock.now()
         answer = self.ask(method, path, body)
-        for one in told:
+        for one in reports:
             one.reached = sent, self.clock.now()
         return answer
 
@@ -75,11 +75,13 @@ class Device:
     def sync(self, *, everything: bool = False, answer_lost: bool = False) -> None:
         """Send what was done, and receive what the others did. A lost answer leaves the device as it was."""
         self._send_plays()
-        told = self._unsent
+        unsent = self._unsent
         if everything:  # the memory holds only each key's last action
-            told = {topic: [*told[topic], *entries] for topic, entries in self.memory.everything().items()}
+            unsent = {
+                topic: [*unsent[topic], *entries] for topic, entries in self.memory.everything().items()
+            }
         sent = self.clock.now()
-        answer = self.wire.send("POST", "/api/v1/sync", {"cursor": self.cursor, **told}, key=str(uuid4()))
+        answer = self.wire.send("POST", "/api/v1/sync", {"cursor": self.cursor, **unsent}, key=str(uuid4()))
         for one in self.unsynced.values():
             one.reached = one.reached or (sent, self.clock.now())
         if answer_lost or answer.status != 200:
@@ -94,19 +96,19 @@ class Device:
 
     def _send_plays(self) -> None:
         while self.later:
-            body, told = self.later[0]
-            self.tell([told], "POST", "/api/v1/plays", body)
+            body, report = self.later[0]
+            self.tell([report], "POST", "/api/v1/plays", body)
             self.later.pop(0)
 
-    def _learn(self, told: Json) -> None:
-        if told["full"]:
+    def _learn(self, answer: Json) -> None:
+        if answer["full"]:
             self.memory = Memory()
-        for conflict in told["conflicts"]:
+        for conflict in answer["conflicts"]:
             # conflicts come beside what is new, as the server may have known better for a long time
             self.memory.remember(KINDS[conflict["type"]], conflict["server"])
-        for topic, entries in told["data"].items():
+        for topic, entries in answer["data"].items():
             self.memory.remember(topic, *entries)
-        self.cursor = told["cursor"]
+        self.cursor = answer["cursor"]
 
     def _seen(self, answer: Answer) -> None:
         self.position = answer.position or self.position

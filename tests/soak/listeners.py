@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tests.soak import actions, world
 from tests.soak.actions import Doing
 from tests.soak.device import Device
-from tests.soak.listening import Ears
+from tests.soak.listening import ListeningLog
 from tests.soak.live import LiveDevice
 from tests.soak.wire import Account, Ledger, Wire, send
 from tests.soak.world import Show
@@ -69,7 +69,7 @@ class Listener:
             Device(wire, wire.clock, self.rng.choice(ERRORS), queues_plays=self.rng.random() < 0.5)
             for wire in wires
         ]
-        self.ears = Ears(self.devices, self.rng)
+        self.listening = ListeningLog(self.devices, self.rng)
         self.own, self.paid = world.own(account.number), world.paid(account.number)
         self.regretted: list[Show] = []
         self.erased = False
@@ -128,7 +128,7 @@ class Listener:
         show = world.regretted(self.account.number)
         self.regretted.append(show)
         device = self.devices[0]
-        doing = Doing(device, True, self.rng, [show], self.ears)
+        doing = Doing(device, True, self.rng, [show], self.listening)
         for action in (actions.follow, actions.hear_of, actions.save, actions.hear_of):
             action(doing)
         device.ask("POST", doing.path("removals"), {"feed": show.feed})
@@ -161,4 +161,4 @@ class Listener:
         device.sync(everything=whole)
 
     def _doing(self, device: Device, *, online: bool) -> Doing:
-        return Doing(device, online, self.rng, self.shows, self.ears)
+        return Doing(device, online, self.rng, self.shows, self.listening)

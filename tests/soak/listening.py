@@ -48,7 +48,7 @@ class Stretch(NamedTuple):
 
 
 @dataclass(eq=False)
-class Told:
+class Report:
     """A position that a device reported.
 
     ``heard`` is what was heard since the position reported before; ``lost`` is what was heard before that and
@@ -106,19 +106,19 @@ class Sums:
     # while two devices played at once, it is not defined for which podcast the time counts
     at_once: Counter[str] = field(default_factory=Counter)
 
-    def explain(self, cause: str, told: Told, seconds: float) -> None:
-        self.error[told.episode.feed] += round(seconds)
+    def explain(self, cause: str, report: Report, seconds: float) -> None:
+        self.error[report.episode.feed] += round(seconds)
         self.causes[cause] += round(seconds)
 
 
-class Ears:
-    """A listener's ears: what is playing, and all positions that were reported. ``checkpoints`` are the times
+class ListeningLog:
+    """What a listener plays, and all positions that were reported. ``checkpoints`` are the times
     at which the server wrote a checkpoint for the listener."""
 
     def __init__(self, devices: list[Device], rng: Random) -> None:
         self.devices, self.rng = devices, rng
         self.playing: Playing | None = None
-        self.told: list[Told] = []
+        self.reports: list[Report] = []
         self.removed: set[str] = set()
         self.checkpoints: set[datetime] = set()
         self._moment = datetime.min.replace(tzinfo=UTC)
@@ -211,52 +211,55 @@ class Ears:
     def _tell(self, playing: Playing, online: bool, *heard: Stretch) -> None:
         device, at = playing.device, self._moment + playing.device.error
         is_ahead = at > device.clock.now() + TOLERANCE
-        told = Told(device, playing.episode, at, playing.position, heard, is_ahead, playing.rate)
-        self.told.append(told)
+        report = Report(device, playing.episode, at, playing.position, heard, is_ahead, playing.rate)
+        self.reports.append(report)
         self._places[device, playing.episode] = at, playing.position
         played = playing.position == LENGTH
         if online:
-            self._ask(told, playing, played)
+            self._ask(report, playing, played)
         elif device.queues_plays:
-            device.later.append((_body(told, playing, played), told))
+            device.later.append((_body(report, playing, played), report))
         else:
-            self._leave_for_sync(told, playing, played)
+            self._leave_for_sync(report, playing, played)
 
-    def _ask(self, told: Told, playing: Playing, played: bool) -> None:
-        body = _body(told, playing, played)
-        if not played and told.heard and self.rng.random() < 0.3:
+    def _ask(self, report: Report, playing: Playing, played: bool) -> None:
+        body = _body(report, playing, played)
+        if not played and report.heard and self.rng.random() < 0.3:
             body["updated_at"] = body.pop("played_at")
             path = f"/api/v1/plays/{url_safe(body.pop('rss_source_item'))}/position"
-            told.device.tell([told], "PUT", path, body)
+            report.device.tell([report], "PUT", path, body)
         else:
-            told.device.tell([told], "POST", "/api/v1/plays", body)
+            report.device.tell([report], "POST", "/api/v1/plays", body)
 
-    def _leave_for_sync(self, told: Told, playing: Playing, played: bool) -> None:
+    def _leave_for_sync(self, report: Report, playing: Playing, played: bool) -> None:
         """Leave a position for the next sync, with where playing began; the server never sees what the device
         left before in the same payload."""
-        device, key = told.device, playing.episode.item
-        told.by_sync = True
-        told.started = told.position - round(told.seconds)
+        device, key = report.device, playing.episode.item
+        report.by_sync = True
+        report.started = report.position - round(report.seconds)
         before = device.unsynced.get(key)
-        if before is not None and before.episode == told.episode:
-            told.lost = before.lost
+        if before is not None and before.episode == report.episode:
+            report.lost = before.lost
             assert before.started is not None
-            if told.started == before.position:
-                told.started, told.heard = before.started, (*before.heard, *told.heard)
+            if report.started == before.position:
+                report.started, report.heard = before.started, (*before.heard, *report.heard)
             else:
-                told.lost += before.heard
-        device.unsynced[key] = told
-        entry = _body(told, playing, played) | {"started": told.started, "updated_at": told.at.isoformat()}
+                report.lost += before.heard
+        device.unsynced[key] = report
+        entry = _body(report, playing, played) | {
+            "started": report.started,
+            "updated_at": report.at.isoformat(),
+        }
         del entry["played_at"]
         device.act("play_statuses", entry)
 
     def sums(self) -> Sums:
         """Return the sums by podcast, without removed feeds."""
-        told = sorted((one for one in self.told if one.reached), key=lambda one: one.at)
+        reports = sorted((one for one in self.reports if one.reached), key=lambda one: one.at)
         sums = Sums()
-        _add_heard(sums, told, self.removed)
-        by_episode: dict[Episode, list[Told]] = defaultdict(list)
-        for one in told:
+        _add_heard(sums, reports, self.removed)
+        by_episode: dict[Episode, list[Report]] = defaultdict(list)
+        for one in reports:
             by_episode[one.episode].append(one)
         for places in by_episode.values():
             _explain(sums, places, self.checkpoints)
@@ -266,15 +269,15 @@ class Ears:
         return sums
 
 
-def _body(told: Told, playing: Playing, played: bool) -> Json:
-    feed, item = told.episode
-    body: Json = {"rss_source_feed": feed, "rss_source_item": item, "position": told.position}
-    return body | {"played": played, "speed": playing.speed, "played_at": told.at.isoformat()}
+def _body(report: Report, playing: Playing, played: bool) -> Json:
+    feed, item = report.episode
+    body: Json = {"rss_source_feed": feed, "rss_source_item": item, "position": report.position}
+    return body | {"played": played, "speed": playing.speed, "played_at": report.at.isoformat()}
 
 
-def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
+def _add_heard(sums: Sums, reports: list[Report], removed: set[str]) -> None:
     """Add what was heard. Two at once count once, and the faster one counts."""
-    heard = [(one, stretch) for one in told for stretch in (*one.lost, *one.heard)]
+    heard = [(one, stretch) for one in reports for stretch in (*one.lost, *one.heard)]
     kept = [(one, stretch) for one, stretch in heard if one.episode.feed not in removed]
     for start, end, playing in _moments(kept):
         rate, feed = max((stretch.rate, one.episode.feed) for one, stretch in playing)
@@ -283,14 +286,14 @@ def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
         if len(playing) > 1:
             for one, _ in playing:
                 sums.at_once[one.episode.feed] += seconds  # type: ignore[assignment]
-    placed = [(one, stretch) for one in told for stretch in one.placed]
-    for one in told:
+    placed = [(one, stretch) for one in reports for stretch in one.placed]
+    for one in reports:
         if one.placed == one.heard:
             continue
         # it is not at once with what was heard then, and seems to be with others
         for of, stretches in ((heard, one.heard), (placed, one.placed)):
             for other, seconds in _beside(one, stretches, of):
-                sums.explain("told by a sync as one", one, seconds)
+                sums.explain("reported by a sync as one", one, seconds)
                 sums.at_once[other.episode.feed] += round(seconds)
     for one, start, end in _breaks(kept):
         # a short break counts for what is heard around it, and hides what another device played in it
@@ -308,18 +311,18 @@ def _add_heard(sums: Sums, told: list[Told], removed: set[str]) -> None:
 
 
 def _beside(
-    told: Told, stretches: Iterable[Stretch], of: Iterable[tuple[Told, Stretch]]
-) -> Iterator[tuple[Told, float]]:
+    report: Report, stretches: Iterable[Stretch], of: Iterable[tuple[Report, Stretch]]
+) -> Iterator[tuple[Report, float]]:
     """What else was told of the same time, with the seconds by which two are more than one of them."""
     for mine, (one, stretch) in product(stretches, of):
         within = (min(mine.ends_at, stretch.ends_at) - max(mine.starts_at, stretch.starts_at)).total_seconds()
-        if one is not told and within > 0:
+        if one is not report and within > 0:
             yield one, min(mine.rate, stretch.rate) * within
 
 
-def _breaks(heard: Iterable[tuple[Told, Stretch]]) -> Iterator[tuple[Told, datetime, datetime]]:
+def _breaks(heard: Iterable[tuple[Report, Stretch]]) -> Iterator[tuple[Report, datetime, datetime]]:
     """Yield the short breaks between two stretches of an episode on the same device."""
-    of_player: dict[tuple[Device, Episode], list[tuple[Stretch, Told]]] = defaultdict(list)
+    of_player: dict[tuple[Device, Episode], list[tuple[Stretch, Report]]] = defaultdict(list)
     for one, stretch in heard:
         of_player[one.device, one.episode].append((stretch, one))
     for stretches in of_player.values():
@@ -329,8 +332,8 @@ def _breaks(heard: Iterable[tuple[Told, Stretch]]) -> Iterator[tuple[Told, datet
 
 
 def _moments(
-    heard: list[tuple[Told, Stretch]],
-) -> Iterator[tuple[datetime, datetime, list[tuple[Told, Stretch]]]]:
+    heard: list[tuple[Report, Stretch]],
+) -> Iterator[tuple[datetime, datetime, list[tuple[Report, Stretch]]]]:
     """Yield each interval from one start or end to the next, with what plays in it."""
     times = sorted({time for _, stretch in heard for time in stretch[:2]})
     for start, end in pairwise(times):
@@ -339,7 +342,7 @@ def _moments(
             yield start, end, playing
 
 
-def _explain(sums: Sums, places: list[Told], checkpoints: Iterable[datetime]) -> None:
+def _explain(sums: Sums, places: list[Report], checkpoints: Iterable[datetime]) -> None:
     """By how much the rules may be wrong in an episode, given the places in order of their times.
 
     The rules take the step between two places of a device for what was heard, where the clock allows it: that
@@ -347,11 +350,11 @@ def _explain(sums: Sums, places: list[Told], checkpoints: Iterable[datetime]) ->
     where something later was known already. Where a checkpoint has forgotten the place from which a device
     goes on, the step from there is not known.
     """
-    before: dict[Device, Told] = {}
+    before: dict[Device, Report] = {}
     listened: set[Device] = set()
-    last: Told | None = None
+    last: Report | None = None
     for place in places:
-        sums.explain("never told", place, sum(one.seconds for one in place.lost))
+        sums.explain("never reported", place, sum(one.seconds for one in place.lost))
         is_kept = _is_kept(place, places)
         if is_kept is False:
             sums.explain("older than what a sync found", place, place.seconds)
@@ -376,7 +379,7 @@ def _explain(sums: Sums, places: list[Told], checkpoints: Iterable[datetime]) ->
         before[place.device] = last = place
 
 
-def _is_kept(place: Told, places: list[Told]) -> bool | None:
+def _is_kept(place: Report, places: list[Report]) -> bool | None:
     """Whether a position counted when it arrived; None if that cannot be said because it arrived at the same
     time as another."""
     if not place.by_sync or place.is_ahead:
@@ -388,7 +391,7 @@ def _is_kept(place: Told, places: list[Told]) -> bool | None:
     return None if any(one.reached[0] <= place.reached[1] for one in later if one.reached) else True
 
 
-def _may_be_forgotten(own: Told | None, place: Told, checkpoints: Iterable[datetime]) -> bool:
+def _may_be_forgotten(own: Report | None, place: Report, checkpoints: Iterable[datetime]) -> bool:
     """Whether a checkpoint between the two may have left out a place so old, where nothing was heard."""
     if own is None:
         return False
@@ -398,7 +401,7 @@ def _may_be_forgotten(own: Told | None, place: Told, checkpoints: Iterable[datet
     return any(max(sent, forgets) <= at <= answered for at in checkpoints)
 
 
-def _counted(place: Told, own: Told | None, last: Told | None) -> float:
+def _counted(place: Report, own: Report | None, last: Report | None) -> float:
     if place.started is not None:
         return place.position - place.started
     if own is None or (

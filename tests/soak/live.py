@@ -26,7 +26,7 @@ class LiveDevice:
 
     def __init__(self, device: Device, address: str) -> None:
         self.device, self._address = device, address
-        self.told = self.breaks = 0
+        self.notified = self.breaks = 0
         self.ended = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="live", daemon=True)
@@ -67,7 +67,7 @@ class LiveDevice:
                     self.device.cursor = None
                     self.device.sync()
                 elif message["type"] == "changes":
-                    self.told += 1
+                    self.notified += 1
                     for topic, entries in message["data"].items():
                         self.device.memory.remember(topic, *entries)
                     self.device.cursor = message["cursor"]

@@ -74,8 +74,8 @@ def seen(topic: Topic, entry: Json) -> object:
         case OnOff():
             return is_there(entry, register) or None
         case LastWriter():
-            said = tuple(entry.get(register.entry_fields[name]) for name in register.shown_fields)
-            return None if register.cleared and said == (None,) else said
+            values = tuple(entry.get(register.entry_fields[name]) for name in register.shown_fields)
+            return None if register.cleared and values == (None,) else values
     raise TypeError(type(register).__name__)
 
 

@@ -197,14 +197,14 @@ class Soak:
 
     def _note_checkpoints(self) -> None:
         """Before retention takes them, too."""
-        ears = {f"user-{one.account.user_id}": one.ears for one in self.listeners}
+        listening = {f"user-{one.account.user_id}": one.listening for one in self.listeners}
         with self.instance.store() as store:
             for stream, at in store.execute(
                 "SELECT streams.name, recorded_at FROM events.events"
                 " JOIN events.streams ON streams.id = events.stream WHERE type = 'UserCheckpoint'"
             ):
-                if stream in ears:
-                    ears[stream].checkpoints.add(at)
+                if stream in listening:
+                    listening[stream].checkpoints.add(at)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -261,8 +261,8 @@ def soak(plan: Plan, seed: int, say: Callable[[str], None], *, moving: bool) -> 
         faults = played.run()
     say(_summary(played.ledger))
     live = played.live_devices()
-    told, breaks = sum(one.told for one in live), sum(one.breaks for one in live)
-    say(f"{len(live)} live connections, told {told:,} times, interrupted {breaks:,} times")
+    notified, breaks = sum(one.notified for one in live), sum(one.breaks for one in live)
+    say(f"{len(live)} live connections, told {notified:,} times, interrupted {breaks:,} times")
     return faults
 
 

@@ -26,7 +26,7 @@ def test_a_few_listeners_live_through_it_without_a_fault(played: Soak) -> None:
     assert [status for status in played.ledger.statuses if status >= 500] == []
     assert [one.erased for one in played.listeners].count(True) == 1
     assert sum(len(one.regretted) for one in played.listeners) == 2
-    assert all(one.told for one in played.live_devices())
+    assert all(one.notified for one in played.live_devices())
 
 
 def test_it_would_find_a_row_that_the_events_do_not_make(played: Soak) -> None:

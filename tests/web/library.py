@@ -22,8 +22,8 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\u202e"
 def show(number: int = 1, episodes: int = 0, /, **fields: Any) -> Feed:
     """Create a fetched podcast whose episodes were published an hour apart, the last one an hour ago."""
     now = datetime.now(UTC)
-    told = {"title": f"Show {number}", "episode_count": episodes, "newest_at": now, **fields}
-    feed = known_feed(f"https://show{number}.example/feed.xml", **told)
+    details = {"title": f"Show {number}", "episode_count": episodes, "newest_at": now, **fields}
+    feed = known_feed(f"https://show{number}.example/feed.xml", **details)
     for count in range(episodes):
         at = now - timedelta(hours=episodes - count)
         known_episode(
@@ -61,8 +61,8 @@ def heard(
     feed: Feed, at: datetime, seconds: int, device: str = "Pixel 9", finished: bool = False
 ) -> EpisodeHeard:
     until = at + timedelta(seconds=seconds)
-    told = Heard(device, until, seconds, seconds, at, until if finished else None)
-    return EpisodeHeard(name_of(feed), item_of(f"{at:%Y%m%d%H%M}", ""), (told,))
+    listened = Heard(device, until, seconds, seconds, at, until if finished else None)
+    return EpisodeHeard(name_of(feed), item_of(f"{at:%Y%m%d%H%M}", ""), (listened,))
 
 
 def listen(user: User, *listening: EpisodeHeard) -> None:

@@ -62,14 +62,14 @@ def test_without_it_nothing_does(alice: User, changes: dict[str, str]) -> None:
 
 
 def test_the_last_administrator_is_told_what_goes_with_him(alice: User, bob: User) -> None:
-    def told() -> bool:
+    def is_warned() -> bool:
         return "the only administrator" in text_of(Visitor(alice).get(ERASE))
 
-    assert not told()
+    assert not is_warned()
     User.objects.filter(pk=alice.pk).update(is_superuser=True)
-    assert told()
+    assert is_warned()
     User.objects.filter(pk=bob.pk).update(is_superuser=True)
-    assert not told()
+    assert not is_warned()
 
 
 def test_passwords_cannot_be_guessed_there(alice: User) -> None:

@@ -75,9 +75,9 @@ def test_a_site_leads_to_its_feed_which_is_shown_before_it_is_followed(alice: Us
     origin.on("/", answer(site("/feed.xml"), content_type="text/html"))
     origin.on("/feed.xml", answer(RSS))
     visitor = Visitor(alice)
-    told = add(visitor, f" {url(origin, '/')} ")
-    assert told["Location"].startswith(f"{NEW}?q=http%3A%2F%2Fsite.example")
-    shown = text_of(visitor.get(told["Location"]))
+    begun = add(visitor, f" {url(origin, '/')} ")
+    assert begun["Location"].startswith(f"{NEW}?q=http%3A%2F%2Fsite.example")
+    shown = text_of(visitor.get(begun["Location"]))
     assert "Slow Radio" in shown
     assert "The last ferry" in shown
     assert f'action="{page_of(url(origin, "/feed.xml"))}/follow"' in shown
@@ -112,7 +112,7 @@ def test_every_failure_says_what_to_try(alice: User, origin: Origin) -> None:
     origin.on("/mine", status_only(401))
     origin.on("/fault", status_only(500))
     visitor = Visitor(alice)
-    told = {
+    expected = {
         "/page": "names no feed",
         "/picture": "names no feed",
         "/json": "RSS or Atom",
@@ -120,7 +120,7 @@ def test_every_failure_says_what_to_try(alice: User, origin: Origin) -> None:
         "/missing": "complete",
         "/fault": "try again later",
     }
-    for path, words in told.items():
+    for path, words in expected.items():
         add(visitor, url(origin, path))
         assert words in page(visitor, url(origin, path)), path
     add(visitor, "http://10.0.0.1/")
@@ -207,7 +207,7 @@ def test_an_address_that_is_a_secret_is_shown_to_nobody(alice: User, bob: User, 
 
 
 def test_an_address_that_is_none_says_why_and_stays(alice: User) -> None:
-    told = {
+    reasons = {
         "": "This field is required.",
         "ftp://example.org/x": "This is no web address",
         "mailto:a@example.org": "This is no web address",
@@ -215,7 +215,7 @@ def test_an_address_that_is_none_says_why_and_stays(alice: User) -> None:
         "https://user:word@example.org/": "cannot be kept safe",
         "https://example.org/" + "x" * 2_040: "at most 2048",
     }
-    for text, why in told.items():
+    for text, why in reasons.items():
         answer = add(Visitor(alice), text)
         assert answer.status_code == 400
         assert why in text_of(answer)

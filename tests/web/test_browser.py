@@ -100,13 +100,13 @@ def test_the_policy_lets_the_browser_back_to_an_app_on_loopback(page: Page, alic
     "address", ["com.example.app:/done", "http://[::1]:49151/done", "https://app.invalid/done"]
 )
 def test_the_policy_lets_the_browser_go_wherever_an_app_may_be(page: Page, alice: User, address: str) -> None:
-    said = complaints(page)
+    problems = complaints(page)
     ask_to_return_to(page, address)
     # nobody answers there, so the navigation fails; what counts is that the browser tried
     with page.expect_event("requestfailed", lambda request: request.url.startswith(address)) as went:
         page.get_by_role("button", name="Let it in").click()
     assert went.value.url.startswith(f"{address}?user_id={alice.pk}")
-    assert not [text for text in said if "form-action" in text]
+    assert not [text for text in problems if "form-action" in text]
 
 
 def test_without_the_app_in_the_policy_the_browser_would_not_go(
@@ -193,11 +193,11 @@ def test_the_app_sees_no_token_in_the_referer(page: Page, alice: User) -> None:
 )
 def test_no_page_breaks_the_policy(context: BrowserContext, operator: User, path: str) -> None:
     page = context.new_page()
-    said = complaints(page)
+    problems = complaints(page)
     page.goto("/users/log_in?next=/admin/")
     log_in(page, "Olivia")
     page.goto(path)
-    assert not [text for text in said if "Content Security Policy" in text]
+    assert not [text for text in problems if "Content Security Policy" in text]
 
 
 def test_a_podcast_is_followed_left_and_followed_again(anyone: Page, alice: User) -> None:

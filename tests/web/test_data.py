@@ -54,7 +54,7 @@ def test_what_is_taken_out_comes_in_elsewhere_and_only_once(alice: User, bob: Us
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"{}", "There is no export of Balados in this file"),
         (b'{"format": "balados-export", "version": 1, "play_statuses": [{}]}', "<code>play_statuses.0."),
@@ -65,10 +65,10 @@ def test_what_is_taken_out_comes_in_elsewhere_and_only_once(alice: User, bob: Us
     ],
     ids=["another", "changed", "text", "bytes", "deep", "empty"],
 )
-def test_what_is_no_export_is_said_and_changes_nothing(alice: User, content: bytes, told: str) -> None:
+def test_what_is_no_export_is_said_and_changes_nothing(alice: User, content: bytes, message: str) -> None:
     page = bring(Visitor(alice), content)
     assert page.status_code == 400
-    assert told in text_of(page)
+    assert message in text_of(page)
 
 
 def test_an_address_that_can_never_be_one_is_named_and_the_rest_comes_in(alice: User) -> None:

@@ -118,8 +118,8 @@ def follow_by_its_site(page: Page, origin: Origin) -> None:
 
 def hostile_library(alice: User) -> tuple[Feed, Episode]:
     """A podcast whose texts are all hostile, followed, started and popular."""
-    told = {"author": TITLE, "copyright": TITLE, "categories": [TITLE], "description": MARKUP * 1_000}
-    feed = show(1, 3, title=TITLE, **told)
+    fields = {"author": TITLE, "copyright": TITLE, "categories": [TITLE], "description": MARKUP * 1_000}
+    feed = show(1, 3, title=TITLE, **fields)
     feed.extra = {"person": [{"text": TITLE}], "funding": [{"url": "javascript:alert(1)", "text": TITLE}]}
     feed.link = "javascript:alert(1)"
     feed.save()
@@ -138,7 +138,7 @@ def hostile_library(alice: User) -> tuple[Feed, Episode]:
 
 def test_a_hostile_feed_is_text_on_every_page(page: Page, alice: User) -> None:
     feed, episode = hostile_library(alice)
-    said = complaints(page)
+    problems = complaints(page)
     dialogs: list[str] = []
     requested: list[str] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
@@ -167,7 +167,7 @@ def test_a_hostile_feed_is_text_on_every_page(page: Page, alice: User) -> None:
         assert page.locator(FOREIGN).count() == 0, f"{name} takes markup over"
         assert page.evaluate(LOOSE) == [], f"{name} lets a text turn others round"
     assert [each for each in requested if not each.startswith(own)] == []
-    assert (dialogs, said) == ([], [])
+    assert (dialogs, problems) == ([], [])
 
 
 # elements and attributes that no text of a publisher may bring into a page

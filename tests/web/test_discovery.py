@@ -15,7 +15,7 @@ from eventstore.domain.saved import SaveEpisode
 from feeds.models import Feed
 from projections import popularity
 from tests.feeds.rows import item_name, name_of
-from tests.projecting import behind, bring_up_to_date
+from tests.projecting import bring_up_to_date, lagging_projectors
 from tests.web.library import HOSTILE, NOW, follow, hear, page_of, show
 from tests.web.people import Visitor, text_of
 
@@ -141,7 +141,7 @@ def test_a_read_model_that_is_behind_is_told_and_the_first_page_stays(
     shows: list[Feed], alice: User, operator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share(alice, "private")
-    with behind(monkeypatch):
+    with lagging_projectors(monkeypatch):
         assert "brought up to date" in read("/timeline")
         assert "brought up to date" in read("/trending/podcasts")
         assert "Your podcasts" in read("/")

@@ -79,7 +79,7 @@ def test_an_address_is_taken_away_and_told(alice: User) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"password": "not it"}, "This is not your password."),
         ({"email": "no address"}, "Enter a valid email address."),
@@ -87,10 +87,10 @@ def test_an_address_is_taken_away_and_told(alice: User) -> None:
     ],
     ids=["password", "address", "removal"],
 )
-def test_it_takes_the_password_and_an_address(alice: User, fields: dict[str, str], told: str) -> None:
+def test_it_takes_the_password_and_an_address(alice: User, fields: dict[str, str], message: str) -> None:
     page = give(Visitor(alice), **{"address": fields.get("email", OTHER), **fields})
     assert page.status_code == 400
-    assert told in text_of(page)
+    assert message in text_of(page)
     assert f'value="{fields.get("email", OTHER)}"' in text_of(page), "what was typed is kept"
     assert addresses(alice) == ("alice@example.org", "", "")
 

@@ -77,8 +77,8 @@ def test_sharing_it_is_noted_each_time(alice: User) -> None:
 
 def test_chapters_lead_to_their_places(alice: User) -> None:
     episode = show(1, 1).episodes.get()
-    told = [{"start": "0", "title": "Hello"}, {"start": "00:01:05.5", "title": ""}, {"start": "x"}]
-    episode.extra = {"pscChapters": [{"version": "1.2", "chapter": told}]}
+    chapters = [{"start": "0", "title": "Hello"}, {"start": "00:01:05.5", "title": ""}, {"start": "x"}]
+    episode.extra = {"pscChapters": [{"version": "1.2", "chapter": chapters}]}
     episode.save()
     page = text_of(Visitor(alice).get(page_of_episode(episode)))
     assert re.findall(r'data-at="(\d+)"', page) == ["0", "65"]

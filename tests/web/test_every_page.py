@@ -136,9 +136,9 @@ def test_what_is_anothers_is_answered_like_what_is_not_there(alice: User, bob: U
             answers = [
                 method(path_of(pattern, username="Bob", **{name: value})) for value in (theirs, unknown)
             ]
-            told = [(answer.status_code, text_of(answer)) for answer in answers]
-            if told[0] != told[1] or told[0][0] not in (400, 404, 405):
-                wrong.append((pattern.pattern, [status for status, _ in told]))
+            outcomes = [(answer.status_code, text_of(answer)) for answer in answers]
+            if outcomes[0] != outcomes[1] or outcomes[0][0] not in (400, 404, 405):
+                wrong.append((pattern.pattern, [status for status, _ in outcomes]))
         assert _state() == before, pattern.pattern
     assert wrong == []
     assert len(owned) > 10

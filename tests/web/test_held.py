@@ -35,9 +35,9 @@ def test_a_listener_is_asked_whether_an_app_may_unfollow_so_many(
         visitor.send(HELD, {"device": "phone", "decision": decision})
         bring_up_to_date()
     assert following(alice) == left
-    told = text_of(visitor.get("/subscriptions"))
-    assert "11 podcasts." in told
-    assert HELD not in told
+    text = text_of(visitor.get("/subscriptions"))
+    assert "11 podcasts." in text
+    assert HELD not in text
 
 
 def following(user: User) -> int:

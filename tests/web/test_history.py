@@ -70,8 +70,10 @@ def test_an_hour_of_listening_is_one_line_with_the_rest_below_it(alice: User) ->
             NOW + timedelta(seconds=15 * number),
             Origin(device_name="Kitchen") if number == 3 else PHONE,
         )
-        told = RecordPlay(user_id=alice.pk, feed=name, item=item, position=15 * number, played=False, now=at)
-        dispatch(told, origin)
+        command = RecordPlay(
+            user_id=alice.pk, feed=name, item=item, position=15 * number, played=False, now=at
+        )
+        dispatch(command, origin)
     page = text_of(Visitor(alice).get("/history"))
     assert lines(page)[:4] == [
         "Listened up to 1:15 · Episode 1-0",

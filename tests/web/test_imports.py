@@ -39,8 +39,8 @@ def gpodder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Myg
 
 def send(visitor: Visitor, address: str, **fields: Any) -> Response:
     leaks.remember(PASSWORD)
-    told = {"server": address, "name": "alice", "password": PASSWORD, "number": str(uuid4()), **fields}
-    return visitor.send(BEGIN, told)
+    form = {"server": address, "name": "alice", "password": PASSWORD, "number": str(uuid4()), **fields}
+    return visitor.send(BEGIN, form)
 
 
 def test_everything_comes_over_and_the_report_says_what(alice: User, gpodder: Mygpo) -> None:
@@ -111,7 +111,7 @@ def test_a_server_that_fails_is_said_to_be_asked_again(alice: User, gpodder: Myg
 @pytest.mark.usefixtures("gpodder")
 def test_every_fault_is_beside_its_field_and_what_was_typed_is_kept(alice: User) -> None:
     visitor = Visitor(alice)
-    for fields, told in [
+    for fields, message in [
         ({"server": "ftp://x.example"}, "This is no web address"),
         ({"server": "https://me:pw@x.example"}, "cannot be kept safe here"),
         ({"server": "http://localhost:8000/x", "name": "a:b"}, "No user name has a colon"),
@@ -120,8 +120,8 @@ def test_every_fault_is_beside_its_field_and_what_was_typed_is_kept(alice: User)
     ]:
         answer = send(visitor, "https://x.example", **{"name": "Zoe", **fields})
         page = text_of(answer)
-        assert answer.status_code == 400, told
-        assert told in page
+        assert answer.status_code == 400, message
+        assert message in page
         assert PASSWORD not in page
     assert 'value="not a server"' in page
     assert 'value="Zoe"' in page

@@ -73,7 +73,7 @@ def test_every_field_is_named_in_the_language_of_the_page() -> None:
 
 def test_what_the_code_tells_is_marked() -> None:
     """The texts of messages and of form errors are marked for translation."""
-    told = {"tell": 1, "add_error": 1, "ValidationError": 0, "success": 1}
+    text_arguments = {"tell": 1, "add_error": 1, "ValidationError": 0, "success": 1}
     for part in translations.PARTS:
         for path in (translations.ROOT / part).rglob("*.py"):
             if path.name in ("styleguide.py",):
@@ -82,7 +82,7 @@ def test_what_the_code_tells_is_marked() -> None:
                 if not isinstance(node, ast.Call):
                     continue
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                place = told.get(name)
+                place = text_arguments.get(name)
                 if place is not None and len(node.args) > place:
                     text = node.args[place]
                     assert not isinstance(text, ast.Constant | ast.JoinedStr), f"{path}:{node.lineno}"

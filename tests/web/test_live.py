@@ -65,7 +65,7 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
 ) -> None:
     follow(alice, feed := published(publisher))
     bring_up_to_date()
-    said = complaints(page)
+    problems = complaints(page)
     enter(page)
     wait_until(page, "document.querySelector('#listening') !== null")
     wait_until(page, "document.documentElement.classList.contains('is-live')")
@@ -106,4 +106,4 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
     wait_until(page, "document.getElementById('player-audio').currentTime >= 500")
     expect(page.get_by_text("It was started in another tab")).to_be_visible()
     tab.close()
-    assert said == []
+    assert problems == []

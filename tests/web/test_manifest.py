@@ -17,11 +17,11 @@ PATH = "/manifest.webmanifest"
 def test_the_manifest_names_icons_that_are_there_in_the_language_of_the_phone(stores: None) -> None:
     answer = Visitor().get(PATH, headers={"Accept-Language": "fr"})
     assert answer["Content-Type"] == "application/manifest+json"
-    told = json.loads(answer.content)
-    assert (told["lang"], told["shortcuts"][0]["name"]) == ("fr", "Podcasts")
-    assert told["shortcuts"][1]["name"] == "Découvrir"
+    manifest = json.loads(answer.content)
+    assert (manifest["lang"], manifest["shortcuts"][0]["name"]) == ("fr", "Podcasts")
+    assert manifest["shortcuts"][1]["name"] == "Découvrir"
     assert json.loads(Visitor().get(PATH).content)["shortcuts"][1]["name"] == "Discover"
-    for icon in told["icons"]:
+    for icon in manifest["icons"]:
         file = STATIC / icon["src"].removeprefix("/static/")
         if icon["type"] == "image/png":
             with Image.open(file) as picture:
@@ -36,9 +36,9 @@ def test_the_manifest_names_icons_that_are_there_in_the_language_of_the_phone(st
 @pytest.mark.parametrize("field", ["url", "text"])
 def test_its_shortcuts_and_what_is_shared_lead_to_pages(alice: User, field: str) -> None:
     visitor = Visitor(alice)
-    told = json.loads(visitor.get(PATH).content)
-    assert [visitor.get(one["url"]).status_code for one in told["shortcuts"]] == [200] * 4
-    target = told["share_target"]
+    manifest = json.loads(visitor.get(PATH).content)
+    assert [visitor.get(one["url"]).status_code for one in manifest["shortcuts"]] == [200] * 4
+    target = manifest["share_target"]
     assert target["method"] == "GET"
     page = text_of(visitor.get(target["action"], {target["params"][field]: "https://site.example/"}))
     assert 'value="https://site.example/"' in page

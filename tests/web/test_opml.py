@@ -42,10 +42,10 @@ def test_a_list_is_followed_and_its_bad_rows_are_named(alice: User) -> None:
 
 
 def test_what_is_no_list_says_so_beside_its_field(alice: User) -> None:
-    for content, told in [("hello", "no list of podcasts"), ("", "is empty"), (None, "required")]:
+    for content, message in [("hello", "no list of podcasts"), ("", "is empty"), (None, "required")]:
         answer = send(alice, content)
         assert answer.status_code == 400
-        assert told in text_of(answer)
+        assert message in text_of(answer)
     too_large = send(alice, "x" * (forms.LARGEST_FILE + 1))
     assert "5 MB at most" in text_of(too_large)
 

@@ -60,12 +60,12 @@ def test_every_page_says_so_in_both_languages_while_a_store_is_away(alice: User,
     visitor = Visitor(alice)
     visitor.get("/settings/account")
     paths = [path_of(pattern) for pattern in pages() if not pattern.pattern.converters]
-    wrong, told = [], set()
+    wrong, unavailable = [], set()
     for alias in ("system", "projections", "events"):
         with away(alias):
             for path in paths:
                 page = visitor.get(path)
-                told |= {(alias, path)} if page.status_code == 503 else set()
+                unavailable |= {(alias, path)} if page.status_code == 503 else set()
                 if not _is_clear(path, page):
                     wrong.append((alias, path, page.status_code))
             french = text_of(visitor.get("/subscriptions", headers=FRENCH))
@@ -76,7 +76,7 @@ def test_every_page_says_so_in_both_languages_while_a_store_is_away(alice: User,
         ("projections", "/"),
         ("projections", "/subscriptions"),
         ("events", "/history"),
-    } <= told
+    } <= unavailable
 
 
 def _is_clear(path: str, page: Response) -> bool:
@@ -148,10 +148,10 @@ def test_while_read_models_lag_a_page_says_that_something_is_missing(
     feed = show(1)
     visitor = Visitor(alice)
     visitor.send(f"{page_of(feed)}/follow", {})
-    told = "What you did last is kept, and shows here in a moment."
-    assert told in text_of(visitor.get("/subscriptions"))
+    notice = "What you did last is kept, and shows here in a moment."
+    assert notice in text_of(visitor.get("/subscriptions"))
     bring_up_to_date()
-    assert told not in text_of(visitor.get("/subscriptions"))
+    assert notice not in text_of(visitor.get("/subscriptions"))
 
 
 @pytest.mark.browser

@@ -107,9 +107,9 @@ def test_another_host_name_is_refused(operator: User, host: str, caplog: pytest.
         caplog.clear()
         page = Visitor(HTTP_HOST=host).get(path)
         assert page.status_code == 400
-        for told in (text_of(page), caplog.text):
-            assert f"does not answer to the host name {host}." in told
-            assert "ALLOWED_HOSTS" in told
+        for text in (text_of(page), caplog.text):
+            assert f"does not answer to the host name {host}." in text
+            assert "ALLOWED_HOSTS" in text
 
 
 def test_whatever_stands_for_the_host_is_harmless(caplog: pytest.LogCaptureFixture) -> None:

@@ -69,7 +69,7 @@ def test_a_changed_password_ends_every_other_session_and_says_so(alice: User) ->
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"password": "not it at all"}, "This is not your password."),
         ({"password2": "something else"}, "The two passwords differ."),
@@ -78,11 +78,11 @@ def test_a_changed_password_ends_every_other_session_and_says_so(alice: User) ->
     ],
     ids=["wrong", "differ", "short", "none"],
 )
-def test_what_is_wrong_stands_beside_its_field(alice: User, fields: dict[str, str], told: str) -> None:
+def test_what_is_wrong_stands_beside_its_field(alice: User, fields: dict[str, str], message: str) -> None:
     visitor = entered()
     page = visitor.send("/settings/password", {**CHANGE, **fields})
     assert page.status_code == 400
-    assert told in text_of(page).split('class="errorlist"')[1]
+    assert message in text_of(page).split('class="errorlist"')[1]
     assert NEW not in text_of(page)
     assert is_in(entered())
 

@@ -99,7 +99,7 @@ def test_it_plays_while_pages_change_and_goes_on_in_another_browser(
     page: Page, chromium: Browser, server: str, alice: User, publisher: str
 ) -> None:
     follow(alice, published(publisher))
-    said = complaints(page)
+    problems = complaints(page)
     enter(page)
     page.get_by_role("link", name="Play Episode 1-0").click()
     expect_playing(page)
@@ -145,7 +145,7 @@ def test_it_plays_while_pages_change_and_goes_on_in_another_browser(
     wait_until(page, "document.getElementById('player-audio').currentTime > 332.5")
     ended = place(page)
     page.close()
-    assert said == []
+    assert problems == []
     bring_up_to_date()
     other = chromium.new_context(base_url=server).new_page()
     enter(other)

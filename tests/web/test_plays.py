@@ -30,12 +30,12 @@ PHONE = "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0"
 
 
 def play(episode: Episode, position: int = 754, **fields: Any) -> dict[str, Any]:
-    told = {"id": str(uuid4()), "at": datetime.now(UTC).isoformat(), "position": position, "speed": 1.2}
-    return {**told, "feed": name_of(episode.feed), "item": item_name(episode), **fields}
+    entry = {"id": str(uuid4()), "at": datetime.now(UTC).isoformat(), "position": position, "speed": 1.2}
+    return {**entry, "feed": name_of(episode.feed), "item": item_name(episode), **fields}
 
 
-def tell(visitor: Visitor, *told: Any) -> Response:
-    return visitor.send("/player/plays", {"plays": json.dumps(told)}, headers={"User-Agent": PHONE})
+def send_plays(visitor: Visitor, *plays: Any) -> Response:
+    return visitor.send("/player/plays", {"plays": json.dumps(plays)}, headers={"User-Agent": PHONE})
 
 
 def opened(visitor: Visitor, episode: Episode, **values: str) -> str:
@@ -70,19 +70,19 @@ def test_what_was_heard_is_recorded_once_with_its_own_time(alice: User) -> None:
     episode = show(1, 1).episodes.get()
     visitor = Visitor(alice)
     earlier, later = datetime.now(UTC) - timedelta(hours=2), datetime.now(UTC) - timedelta(hours=1)
-    told = [play(episode, 60, played=False, at=earlier.isoformat()), play(episode, 75, at=later.isoformat())]
-    assert tell(visitor, *told).status_code == 204
+    plays = [play(episode, 60, played=False, at=earlier.isoformat()), play(episode, 75, at=later.isoformat())]
+    assert send_plays(visitor, *plays).status_code == 204
     assert statuses(alice) == [(75, False, 1.2)]
     assert queries.play_statuses(alice.pk).rows[0].updated_at == later
     # the same request again, because its answer was lost on the way
-    assert tell(visitor, *told).status_code == 204
+    assert send_plays(visitor, *plays).status_code == 204
     stream = log.known_stream(alice.pk)
     assert stream is not None
     assert [json.loads(row.metadata)["device_name"] for row in log.read_history(stream)] == [
         "Firefox on Android"
     ] * 2
-    assert tell(visitor, {**told[0], "position": 99}).status_code == 409
-    assert tell(visitor, play(episode, 1_800, played=True)).status_code == 204
+    assert send_plays(visitor, {**plays[0], "position": 99}).status_code == 409
+    assert send_plays(visitor, play(episode, 1_800, played=True)).status_code == 204
     assert statuses(alice) == [(1_800, True, 1.2)]
 
 
@@ -90,17 +90,17 @@ def test_every_fault_of_what_it_tells_is_named_and_nothing_of_it_recorded(alice:
     episode = show(1, 1).episodes.get()
     visitor = Visitor(alice)
     bad = play(episode, -1, at="2026-11-20T12:00:00", feed="x", item=[], id=5, speed=99, played="perhaps")
-    answer = tell(visitor, play(episode), bad)
+    answer = send_plays(visitor, play(episode), bad)
     assert answer.status_code == 400
     assert set(answer.json()["errors"]) == {"1"}
     assert set(answer.json()["errors"]["1"]) == {"at", "feed", "item", "id", "speed", "played", "position"}
     for text in ("", "{}", "[]", "[1]", "nonsense", "[" * 100_000, json.dumps([{}] * 101), "[NaN]"):
         assert visitor.send("/player/plays", {"plays": text}).status_code == 400, text[:20]
     for position in (True, 1.5, None, "x", 2**31, float("nan")):
-        assert tell(visitor, play(episode, position)).status_code == 400, position  # type: ignore[arg-type]
+        assert send_plays(visitor, play(episode, position)).status_code == 400, position  # type: ignore[arg-type]
     # in UTC these times have a year that does not exist
     for at in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"):
-        assert tell(visitor, play(episode, at=at)).status_code == 400, at
+        assert send_plays(visitor, play(episode, at=at)).status_code == 400, at
     assert statuses(alice) == []
     assert visitor.get("/player/plays").status_code == 405
     assert Visitor(alice).post("/player/plays", {"plays": "[]"}).status_code == 403
@@ -111,7 +111,7 @@ def test_it_opens_where_its_listener_is_at_the_speed_of_its_podcast(alice: User,
     feed = show(1, 3)
     first, second, third = feed.episodes.order_by("sort_at")
     visitor = Visitor(alice)
-    tell(visitor, play(first, 120, speed=1.5))
+    send_plays(visitor, play(first, 120, speed=1.5))
     hear(alice, second, 500, played=True)
     hear(bob, third, 99, played=True)
     bring_up_to_date()
@@ -144,7 +144,7 @@ def test_another_device_that_got_further_since_is_offered_once(alice: User) -> N
     assert data(opened(visitor, episode, here="580"), "further") == ""
     own = text_of(visitor.get(page_of_episode(episode)))
     assert own.index("Car") < own.index("Kitchen")
-    tell(visitor, play(episode, 91))
+    send_plays(visitor, play(episode, 91))
     bring_up_to_date()
     assert data(opened(visitor, episode), "further") == ""
     assert "this browser" in text_of(visitor.get(page_of_episode(episode)))
@@ -248,10 +248,10 @@ def test_a_browser_that_tells_an_older_place_than_another_device_is_to_ask(alice
     )
     dispatch(order, Origin("org.example.castaway", "1", "Pixel 9"))
     before = (now - timedelta(minutes=5)).isoformat()
-    answer = tell(visitor, play(episode, 300, at=before), play(episode, 315, at=before))
+    answer = send_plays(visitor, play(episode, 300, at=before), play(episode, 315, at=before))
     newer = json.loads(text_of(answer))["newer"]
     assert (newer["further"], newer["question"]) == (1_390, "On Pixel 9 you are at 23:10 by now.")
     assert (newer["there"], newer["here"]) == ("Go on at 23:10", "Stay at 5:15")
-    assert tell(visitor, play(episode, 1_385, at=before)).status_code == 204, "nearly the same place"
-    assert tell(visitor, play(episode, 330)).status_code == 204, "this one is the newest"
-    assert tell(visitor, play(episode, 300, at=before)).status_code == 204, "it was this browser"
+    assert send_plays(visitor, play(episode, 1_385, at=before)).status_code == 204, "nearly the same place"
+    assert send_plays(visitor, play(episode, 330)).status_code == 204, "this one is the newest"
+    assert send_plays(visitor, play(episode, 300, at=before)).status_code == 204, "it was this browser"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_listener_looks_at_what_others_see_and_changes_it(page: Page, alice: User) -> None:
-    said = complaints(page)
+    problems = complaints(page)
     feeds = [show(number, 1, title=title) for number, title in enumerate(TITLES)]
     follow(alice, *feeds)
     for feed in feeds[:2]:
@@ -32,7 +32,7 @@ def test_a_listener_looks_at_what_others_see_and_changes_it(page: Page, alice: U
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_role("button", name="Public Others").click()
     expect(page.get_by_role("dialog")).to_contain_text("Make your account public?")
-    assert said == []
+    assert problems == []
     check(page, "privacy-preview")
     page.get_by_role("button", name="Change it").click()
     expect(page.get_by_role("status")).to_contain_text("Your account is public now.")

@@ -105,8 +105,8 @@ def test_a_list_has_an_address_for_a_player_alone(alice: User, bob: User) -> Non
     for list_id, path, name in ((made, f"playlists/{made}", "Walk"), (group, f"collections/{group}", "News")):
         address = f"/apps/tokens/new?list={list_id}"
         assert name in text_of(visitor.get(address))
-        told = visitor.send(address, {"name": "Car"})
-        (feed,) = re.findall(rf'value="([^"]*/rss/[^"]*{path}\.xml)"', text_of(told))
+        form = visitor.send(address, {"name": "Car"})
+        (feed,) = re.findall(rf'value="([^"]*/rss/[^"]*{path}\.xml)"', text_of(form))
         assert PlayToken.objects.latest("pk").lists == [str(list_id)]
         answer = Visitor().get(feed[feed.index("/rss/") :])
         assert answer.status_code == 200

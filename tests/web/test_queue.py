@@ -45,10 +45,10 @@ def titles(response: Response) -> list[str]:
 
 def undo_of(response: Response) -> str:
     """Return the address of the undo button in the last message."""
-    told = re.findall(
+    addresses = re.findall(
         r'<form method="post" action="([^"]+)">(?:(?!</form>).)*Undo', text_of(response), re.DOTALL
     )
-    return str(told[-1]).replace("&amp;", "&")
+    return str(addresses[-1]).replace("&amp;", "&")
 
 
 def episodes_of(count: int) -> list[Episode]:
@@ -136,9 +136,9 @@ def test_what_is_marked_as_played_leaves_it_and_comes_back_with_the_mark(alice: 
     page = visitor.get("/queue")
     assert "2 episodes are marked as played." in text_of(page)
     assert in_queue(alice) == []
-    told = text_of(visitor.get("/history"))
-    assert "Removed from “Up next”" in told
-    assert "Playlist made: Up next" in told
+    text = text_of(visitor.get("/history"))
+    assert "Removed from “Up next”" in text
+    assert "Playlist made: Up next" in text
 
 
 def test_the_menu_of_an_episode_says_what_can_be_done_with_it(alice: User, bob: User) -> None:

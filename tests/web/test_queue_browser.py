@@ -73,7 +73,7 @@ def end(page: Page) -> None:
 
 def test_what_ends_is_followed_by_what_waits(page: Page, alice: User, feed: Feed) -> None:
     follow(alice, feed)
-    said = complaints(page)
+    problems = complaints(page)
     page.goto("/users/log_in?next=/queue")
     log_in(page, "Alice")
     page.goto("/")
@@ -118,4 +118,4 @@ def test_what_ends_is_followed_by_what_waits(page: Page, alice: User, feed: Feed
     expect(page.get_by_text("That was the end of it.")).to_be_visible()
     expect(page.locator("#player-now")).to_contain_text(ARABIC)
     expect_queued(alice, "<b>Bold</b> & Brave")
-    assert said == []
+    assert problems == []

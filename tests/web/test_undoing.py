@@ -54,14 +54,14 @@ def test_an_unfollow_is_undone_after_a_look_and_again_and_the_history_says_so(al
     visitor, path = Visitor(alice), f"/history/{newest(alice)}/undo"
     assert f'href="{path}"' in text_of(visitor.get("/history"))
     preview = visitor.get(path)
-    told = plain(text_of(preview))
+    text = plain(text_of(preview))
     for words in (
         "Undo this?",
         "Unfollowed · Slow &amp; Steady",
         "Followed again · Slow &amp; Steady",
         "Pixel 9",
     ):
-        assert words in told
+        assert words in text
     assert followed(alice) == []
     assert visitor.send(path, {})["Location"] == "/history"
     assert followed(alice) == [name_of(feed)]
@@ -137,7 +137,7 @@ def test_an_afternoon_of_a_device_is_undone_but_for_what_others_built_on(
     with counted(monkeypatch) as sent:
         page = text_of(visitor.get(f"{SINCE}?{query}"))
     assert len(sent) <= MOST
-    told = plain(page)
+    text = plain(page)
     for words in (
         "Followed again · Show 2",
         "Back at 12:34 · Episode 1-0",
@@ -148,7 +148,7 @@ def test_an_afternoon_of_a_device_is_undone_but_for_what_others_built_on(
         "Stays as it is Played to the end · Episode 1-3",
         "Desk",
     ):
-        assert words in told, words
+        assert words in text, words
     fields = dict(re.findall(r'type="hidden" name="(device|since)" value="([^"]+)"', page))
     assert visitor.send(SINCE, fields)["Location"] == "/history"
     state = state_of(alice.pk).read_whole()
@@ -170,9 +170,9 @@ def test_the_way_from_one_event_to_all_that_its_device_did_since(alice: User) ->
     page = text_of(visitor.get(f"/history/{newest(alice)}/undo"))
     found = re.search(r'href="(/history/undo-since[^"]+)"', page)
     assert found
-    told = plain(text_of(visitor.get(found[1].replace("&amp;", "&"))))
-    assert "Your account private again" in told
-    assert "Followed again" not in told
+    text = plain(text_of(visitor.get(found[1].replace("&amp;", "&"))))
+    assert "Your account private again" in text
+    assert "Followed again" not in text
 
 
 @pytest.mark.parametrize(
