@@ -8,7 +8,7 @@ from benchmarks.reads import fill
 from benchmarks.report import Goal, Section, middle, number, ratio
 from benchmarks.scale import Scale
 from projections.garbage import relaxed_gc
-from projections.projectors import PROJECTORS, plays
+from projections.projectors import PROJECTORS
 from projections.projectors.shape import Projector
 from projections.rebuild import rebuild
 
@@ -79,7 +79,7 @@ def alone(scale: Scale) -> tuple[list[float], list[float]]:
     rates: list[float] = []
     peer_rates: list[float] = []
     for _ in range(min(scale.rounds, 5)):
-        rates.append(scale.events / ours([plays.projector]))
+        rates.append(scale.events / ours([PROJECTORS["plays"]]))
         if last:
             peer_rates.append(last / theirs(last))
     return rates, peer_rates

@@ -23,7 +23,6 @@ of_every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topi
 UNTOLD = {"order"}
 FILES = (
     "eventstore/domain/{}.py",
-    "projections/projectors/{}.py",
     "api/v1/{}.py",
     "tests/domain/test_{}.py",
     "tests/api/test_{}.py",
