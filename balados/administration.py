@@ -109,10 +109,6 @@ def _models(apps: list[Found], labels: tuple[str, ...]) -> list[Found]:
     return [known[label] for label in labels if label in known]
 
 
-def _others(app: Found, named: set[str]) -> list[Found]:
-    return [model for model in app["models"] if _label(app, model) not in named]
-
-
 def _group(name: str, models: list[Found]) -> Found:
     return {"name": name, "app_label": name.lower().replace(" ", "-"), "app_url": "", "models": models}
 

@@ -135,10 +135,6 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise StartFailed(f"not ready after {seconds:.0f} seconds")
 
-    def run(self) -> None:
-        """Keep everything running until a signal asks to stop, which raises ``StopRequested``."""
-        self.run_until(lambda: False, math.inf)
-
     def stop(self, names: Iterable[str]) -> None:
         """Stop the named programs one after the other, each by its own signal, and by kill -9 if it takes
         longer than its ``grace``."""

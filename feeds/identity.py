@@ -168,8 +168,3 @@ def twin_address(url: str) -> str:
 def guid_of(url: str) -> UUID:
     """Return the podcast:guid of an address: the UUIDv5 of it without its scheme and trailing slashes."""
     return uuid5(NAMESPACE, url.partition("://")[2].rstrip("/"))
-
-
-def name_of(podcast_guid: UUID | None, url: str) -> UUID:
-    """Return a feed's id in the Open Podcast API: its podcast:guid, or the one derived from its address."""
-    return podcast_guid or guid_of(url)

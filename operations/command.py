@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from psycopg import errors
 
+from accounts.models import User
 from eventstore.instance import WrongStore
 from operations.confirmation import confirm
 from operations.errors import OperatorError
@@ -94,6 +95,14 @@ class OperatorCommand(BaseCommand):
         """Ask with ``confirmation.confirm``; from then on something may change. Raises ``NotConfirmed``."""
         confirm(phrase, asked)
         self.touched = True
+
+
+def user_named(name: str) -> User:
+    """Return the account of this name, in any spelling. Raises ``CommandError``."""
+    try:
+        return User.objects.get_by_natural_key(name)
+    except User.DoesNotExist:
+        raise CommandError(f"No such user: {name}.") from None
 
 
 def explain(failure: Exception) -> str | None:

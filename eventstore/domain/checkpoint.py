@@ -84,10 +84,6 @@ class FeedMarked(Event, frozen=True, kw_only=True, gc=False):
     marked_at: datetime
 
 
-# Events that concern no particular user: superseded by newer ones, not covered by checkpoints.
-INSTANCE_EVENTS: frozenset[type[Event]] = frozenset(
-    (PopularityRecalculated, PublicHistoryTrimmed, FeedMarked)
-)
 # The events that belong to no topic, each with the field that says when it happened to its user.
 OTHER_EVENTS: dict[type[Event], str | None] = {
     UserCheckpoint: "taken_at",

@@ -177,6 +177,5 @@ def test_an_overlap_counts_what_both_have(newest: set[bytes], others: set[bytes]
 
 
 @pytest.mark.parametrize("url", ["https://podnews.net/rss", "http://podnews.net/rss//"])
-def test_a_feed_without_a_guid_is_called_by_the_one_that_its_address_leads_to(url: str) -> None:
-    assert identity.name_of(None, url) == UUID("9b024349-ccf0-5f69-a609-6b82873eab3c")
-    assert identity.name_of(GUID, url) == GUID
+def test_a_feeds_address_leads_to_its_podcast_guid(url: str) -> None:
+    assert identity.guid_of(url) == UUID("9b024349-ccf0-5f69-a609-6b82873eab3c")

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 DRIVER = """
-import subprocess, sys
+import math, subprocess, sys
 from balados.supervisor import Program, StartFailed, StopRequested, Supervisor
 
 def program(name, code, **options):
@@ -38,7 +38,7 @@ supervisor.say("end")
 KEEP_TWO = """
         supervisor.start(program("first", PATIENT))
         supervisor.start(program("second", PATIENT))
-        supervisor.run()
+        supervisor.run_until(lambda: False, math.inf)
 """
 
 
@@ -140,7 +140,7 @@ def test_it_starts_again_what_was_killed_and_leaves_the_others_alone(drive: Call
 def test_it_kills_the_children_of_a_program_that_was_killed(drive: Callable[[str], Driven]) -> None:
     driven = drive("""
         supervisor.start(program("first", MOTHER))
-        supervisor.run()
+        supervisor.run_until(lambda: False, math.inf)
 """)
     child = int(driven.line("first", "child").split()[-1])
     os.kill(driven.pid("first"), signal.SIGKILL)
@@ -151,7 +151,7 @@ def test_it_kills_the_children_of_a_program_that_was_killed(drive: Callable[[str
 def test_it_kills_what_does_not_stop_in_time(drive: Callable[[str], Driven]) -> None:
     driven = drive("""
         supervisor.start(program("first", STUBBORN, grace=0.2))
-        supervisor.run()
+        supervisor.run_until(lambda: False, math.inf)
 """)
     pid = driven.pid("first")
     driven.process.terminate()

@@ -5,10 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from accounts.models import User
 from eventstore import log, retention
 from jobs.retention import checkpoint
-from operations.command import OperatorCommand
+from operations.command import OperatorCommand, user_named
 
 
 class Command(OperatorCommand):
@@ -24,10 +23,7 @@ class Command(OperatorCommand):
         before = now - timedelta(days=settings.RETENTION_DAYS)
         users = retention.users_without_checkpoint()
         if options["user"] is not None:
-            try:
-                wanted = User.objects.get_by_natural_key(options["user"]).pk
-            except User.DoesNotExist:
-                raise CommandError(f"No such user: {options['user']}.") from None
+            wanted = user_named(options["user"]).pk
             users = [user_id for user_id in users if user_id == wanted]
         taken = sum(checkpoint(user_id, now, before) for user_id in users)
         self.stdout.write(f"{taken} checkpoints taken.")

@@ -1,13 +1,12 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
 from django.utils import timezone
 
 from accounts import erasure
 from accounts.models import User
 from eventstore import administration
-from operations.command import OperatorCommand
+from operations.command import OperatorCommand, user_named
 from projections.erasure import erase_history
 
 
@@ -20,10 +19,7 @@ class Command(OperatorCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.touched = options["yes"]
-        try:
-            user = User.objects.get_by_natural_key(options["name"])
-        except User.DoesNotExist:
-            raise CommandError("No such user.") from None
+        user = user_named(options["name"])
         if not options["yes"]:
             self._tell(user)
             self.confirm(user.username, "the user name again")

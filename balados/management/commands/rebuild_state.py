@@ -3,10 +3,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from accounts.models import User
 from eventstore import log, streams
 from eventstore.dispatcher import StreamErased, StreamUnreadable
-from operations.command import OperatorCommand
+from operations.command import OperatorCommand, user_named
 
 
 class Command(OperatorCommand):
@@ -23,12 +22,7 @@ verify reports that stored entries differ from what the events produce.
         parser.add_argument("--user", metavar="NAME", help="only of this user")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        users = log.users()
-        if options["user"] is not None:
-            try:
-                users = [User.objects.get_by_natural_key(options["user"]).pk]
-            except User.DoesNotExist:
-                raise CommandError(f"No such user: {options['user']}.") from None
+        users = log.users() if options["user"] is None else [user_named(options["user"]).pk]
         unreadable = 0
         for user_id in users:
             try:

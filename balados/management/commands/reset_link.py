@@ -4,9 +4,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.models import User
 from accounts.recovery import reset_link
-from operations.command import OperatorCommand
+from operations.command import OperatorCommand, user_named
 
 
 class Command(OperatorCommand):
@@ -20,10 +19,7 @@ class Command(OperatorCommand):
         parser.add_argument("name")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            user = User.objects.get_by_natural_key(options["name"])
-        except User.DoesNotExist:
-            raise CommandError("No such user.") from None
+        user = user_named(options["name"])
         if not user.is_active:
             raise CommandError("This account is switched off: no link opens it.")
         self.stdout.write(reset_link(user, timezone.now()))
