@@ -36,6 +36,8 @@ PREFIX = "balados:attempts:"
 TIMEOUT = 0.25
 # Seconds before a Redis that did not answer is asked again: its timeout is paid once, not per request.
 PAUSE = 5.0
+# Seconds by which the end of a period may seem to differ, by how long Redis took to answer.
+SAME_END = 1.0
 # callers for whom a process keeps attempts that are counted but not used, at most
 MOST_COUNTED = 10_000
 # Atomic, so that parallel attempts are each counted and no counter is left without an expiry. A script costs
@@ -92,6 +94,10 @@ def _keep_counted(what: str, who: str | None, left: int, until: float) -> None:
     with _lock:
         if len(_counted) >= MOST_COUNTED:
             _counted.clear()
+        others, their_end = _counted.get((what, who), (0, 0.0))
+        # counted meanwhile by a request beside this one, for the same period
+        if abs(until - their_end) < SAME_END:
+            left += others
         _counted[what, who] = left, until
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -119,6 +120,36 @@ def test_200_at_once_pass_no_more_than_30(phone: Device, settings: Settings) -> 
         answers = list(pool.map(send, range(200)))
     assert sorted(set(answers)) == [200, 429]
     assert answers.count(200) == 30
+
+
+def test_requests_at_the_same_time_lose_nothing_that_was_counted_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two requests that find nothing counted ahead count a part of the limit each."""
+    run, minute = attempts.run, timedelta(minutes=1)
+
+    def overtaken(*arguments: object) -> object:
+        monkeypatch.setattr(attempts, "run", run)
+        assert attempts.count("overtaken", "alice", 100, minute, at_once=20) is None
+        return run(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(attempts, "run", overtaken)
+    waits = [attempts.count("overtaken", "alice", 100, minute, at_once=20) for _ in range(110)]
+    # the hundredth is the one that overtook the first
+    assert waits.index(next(wait for wait in waits if wait)) == 99
+
+
+def test_what_was_counted_ahead_ends_with_its_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("accounts.attempts.time.monotonic", lambda: clock[0])
+    answers = iter([[20, 60_000], [20, 60_000], [40, 60_000], [60, 60_000], [80, 60_000]])
+    monkeypatch.setattr(attempts, "run", lambda *arguments: next(answers))
+    count = partial(attempts.count, "ending", "alice", 60, timedelta(minutes=1), at_once=20)
+    assert count() is None
+    clock[0] += 61
+    # 19 of the first part are left, but they were of the minute before
+    assert [count() for _ in range(60)] == [None] * 60
+    assert count() == timedelta(minutes=1)
 
 
 def test_without_Redis_everybody_is_let_in(
