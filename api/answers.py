@@ -180,5 +180,5 @@ def remember(request: Request, position: int, kept: bytes) -> None:
 def _check_known(wanted: int, head: int) -> None:
     """Raise ``Invalid`` for a position that this server cannot have given."""
     if wanted > head:
-        detail = "This server has not come that far: the position is another server's, or of before a relog."
+        detail = "This server has not come that far: the position is another server's, or older than a reset."
         raise Invalid(FieldError("unknown_position", detail, POSITION))

@@ -4,6 +4,7 @@ The shape is that of drf-standardized-errors: ``{"type", "errors": [{"code", "de
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +31,8 @@ IN_MAINTENANCE = 15
 MAINTENANCE_DETAIL = (
     "This instance is in maintenance and records nothing for now; reading goes on. Try again later."
 )
+# such as an address with a slash at its end
+NO_ADDRESS = "There is nothing at this address: /api/schema/ lists those that there are."
 UNAUTHENTICATED: Final = (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)
 
 
@@ -92,6 +95,8 @@ def error_response(status: int, code: str, detail: str) -> HttpResponse:
 def to_api_error(error: Exception) -> exceptions.APIException | None:
     """Translate an error of the lower layers to what it means to a caller; None for a bug of ours."""
     match error:
+        case exceptions.Throttled():
+            return _too_many(getattr(error, "wait", None))
         case exceptions.APIException():
             return error
         case DomainError():
@@ -131,7 +136,12 @@ def _counted(failure: exceptions.APIException, context: dict[str, Any]) -> excep
     limit = FailureLimit()
     if limit.allow_request(context["request"], context["view"]):
         return failure
-    return exceptions.Throttled(limit.wait())
+    return _too_many(limit.wait())
+
+
+def _too_many(wait: float | None) -> ApiError:
+    seconds = math.ceil(wait or 1)
+    return ApiError(429, "throttled", f"Too many requests. Try again in {seconds} s.", seconds)
 
 
 def _body(error: exceptions.APIException) -> dict[str, Any]:

@@ -186,7 +186,7 @@ Time = Annotated[
         example="2026-05-01T12:00:00Z",
     ),
 ]
-Flag = Annotated[bool, meta("`true` or `false`.", parse=_flag)]
+Flag = Annotated[bool, meta("Either `true` or `false`.", parse=_flag)]
 PageSize = Annotated[
     int, meta("The maximum number of entries to return.", parse=_page_size, ge=1, le=LONGEST_PAGE)
 ]
@@ -194,6 +194,15 @@ Cursor = Annotated[
     str,
     meta(
         "The `next_cursor` of the previous page, unchanged.",
+        min_length=1,
+        max_length=LONGEST_CURSOR,
+        format="cursor",
+    ),
+]
+SyncCursor = Annotated[
+    str,
+    meta(
+        "The `cursor` of an earlier sync of this user on this server, unchanged; null for everything.",
         min_length=1,
         max_length=LONGEST_CURSOR,
         format="cursor",

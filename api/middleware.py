@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 
 from accounts.addresses import other_host
 from accounts.gates import GetResponse, is_for_us, views_alone
-from api.errors import error_response
+from api.errors import NO_ADDRESS, error_response
 from api.parameters import IDEMPOTENCY_KEY, POSITION
 
 PREFIX: Final = "/api/"
@@ -32,12 +32,14 @@ LONGEST_ADDRESS = 8 * 1024
 # so any page may call (without credentials).
 CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": f"{POSITION}, Retry-After, WWW-Authenticate",
+    "Access-Control-Expose-Headers": f"{POSITION}, ETag, Retry-After, WWW-Authenticate, X-Request-ID",
 }
 PREFLIGHT = {
     **CORS,
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-    "Access-Control-Allow-Headers": f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {POSITION}",
+    "Access-Control-Allow-Headers": (
+        f"Authorization, Content-Type, If-None-Match, {IDEMPOTENCY_KEY}, {POSITION}"
+    ),
     "Access-Control-Max-Age": "86400",
 }
 POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -97,7 +99,7 @@ def _in_shape(response: HttpResponseBase) -> HttpResponseBase:
         return response
     if response.headers.get("Content-Type", "").startswith("application/json"):
         return response
-    codes = {400: ("bad_request", "The request cannot be read."), 404: ("not_found", "Not found.")}
+    codes = {400: ("bad_request", "The request cannot be read."), 404: ("not_found", NO_ADDRESS)}
     code, detail = codes.get(response.status_code, ("error", "Server Error (500)"))
     return error_response(response.status_code, code, detail)
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import chain, islice
 from operator import attrgetter
-from types import UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from api.episodes import IN_ITEM, by_item, fill_items, item_field, names_episodes, needed
 from api.errors import FieldError, Invalid
+from api.wording import metas, reason, sentence
 from eventstore.domain.fields import values_of
 from eventstore.domain.identifiers import CODES_OF_ADDRESSES, InvalidIdentifier
 
@@ -112,15 +112,15 @@ def first_errors(errors: Iterator[FieldError]) -> list[FieldError]:
     return listed
 
 
-def field_error(error: Exception, place: str | None = None) -> FieldError:
-    """Return msgspec's message about a value as an error; its place ``$.plays[3].item`` becomes
-    ``plays.3.item``."""
+def field_error(error: Exception, place: str | None = None, type_: Any = None) -> FieldError:
+    """Return msgspec's message about a value of that declared type as an error; its place
+    ``$.plays[3].item`` becomes ``plays.3.item``."""
     text = str(error)
     if found := _PLACE.search(text):
         inner = re.sub(r"\[(\w+|\.\.\.)\]", r".\1", found[1]).lstrip(".")
         place = ".".join(filter(None, (place, inner)))
         text = text[: found.start()]
-    return FieldError("invalid", text.replace("`", "") + ".", place or None)
+    return FieldError("invalid", reason(text, type_), place or None)
 
 
 def normalise(struct: type[Struct], values: Sequence[Struct]) -> None:
@@ -235,7 +235,7 @@ def _refusals(struct: type[Struct], entry: object, place: str) -> Iterator[Refus
                 field.normalise(value)
             except InvalidIdentifier as error:
                 if error.code in CODES_OF_ADDRESSES:
-                    yield Refusal(_inside(place, field.name), error.code, f"{error}.")
+                    yield Refusal(_inside(place, field.name), error.code, sentence(str(error)))
 
 
 def _has_other_faults(struct: type[Struct], entry: object, refused: int) -> bool:
@@ -262,7 +262,7 @@ def _errors_of_value(field: Field, value: object, place: str) -> Iterator[FieldE
         if field.normalise is not None and checked is not None:
             field.normalise(checked)
     except ValueError as error:
-        yield field_error(error, place)
+        yield field_error(error, place, field.type)
 
 
 def _inside(place: str, name: str | None) -> str:
@@ -270,22 +270,11 @@ def _inside(place: str, name: str | None) -> str:
 
 
 def _field(field: msgspec.structs.FieldInfo) -> Field:
-    extra: Any = next((meta.extra for meta in _metas(field.type) if meta.extra is not None), {})
+    extra: Any = next((meta.extra for meta in metas(field.type) if meta.extra is not None), {})
     entries = _entries(field.type)
     return Field(
         field.encode_name, field.type, field.required, entries, extra.get("normalise"), extra.get("parse")
     )
-
-
-def _metas(type_: Any) -> Iterator[Meta]:
-    """Yield the metadata of annotations, also inside ``… | None``."""
-    origin = get_origin(type_)
-    if origin is Annotated:
-        yield from (meta for meta in type_.__metadata__ if isinstance(meta, Meta))
-        yield from _metas(type_.__origin__)
-    elif origin in (Union, UnionType):
-        for member in get_args(type_):
-            yield from _metas(member)
 
 
 def _entries(type_: Any) -> type[Struct] | None:

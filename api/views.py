@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from api.errors import Invalid
+from api.errors import NO_ADDRESS, Invalid
 from api.operations import operation_of
 from api.renderers import JsonRenderer
 from api.throttles import AddressLimit
@@ -104,4 +104,4 @@ class Unknown(PublicView):
     """Any address that the API does not have: 404 in the API's shape, whatever the method."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotFound
+        raise NotFound(NO_ADDRESS)

@@ -17,7 +17,7 @@ from api.answers import Success
 from api.auth import caller_of
 from api.clock import now
 from api.errors import FieldError, Invalid
-from api.fields import Cursor
+from api.fields import SyncCursor
 from api.operations import MIB, operation
 from api.v1.entries import Conflict, SentData, command_of, show, shown
 from api.validation import Refusal
@@ -42,7 +42,7 @@ class SyncBody(SentData, dict=True):  # type: ignore[call-arg,misc]  # made from
     # entries that were left out because of their addresses
     refused: ClassVar[list[Refusal]] = []
 
-    cursor: Cursor | None = None
+    cursor: SyncCursor | None = None
 
 
 class SyncAnswer(Struct):

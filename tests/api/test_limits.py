@@ -48,6 +48,7 @@ def test_too_many_requests_are_429(phone: Device, settings: Settings) -> None:
     answer = phone.post("plays", play())
     assert (answer.status_code, code_of(answer)) == (429, "throttled")
     assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert f"Try again in {answer.headers['Retry-After']} s." in answer.content.decode()
 
 
 def test_each_app_and_each_listener_has_its_own(phone: Device, bobs: Device, settings: Settings) -> None:
