@@ -1,7 +1,7 @@
 """Podcasts that an app tried to unfollow, so many at once that the listener is
 asked about it on /subscriptions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
@@ -33,9 +33,10 @@ class Question(NamedTuple):
     until: datetime
 
 
-def questions(user_id: UUID, titles: Mapping[str, str]) -> list[Question]:
-    """Return the questions to ask; ``titles`` are those of the followed feeds."""
+def questions(user_id: UUID, titles_of: Callable[[], Mapping[str, str]]) -> list[Question]:
+    """Return the questions to ask; ``titles_of`` gives the titles of the followed feeds if there are any."""
     rows = sorted(held.waiting(user_id), key=lambda row: row.device)
+    titles = titles_of() if rows else {}
     found = []
     for device, group in groupby(rows, key=lambda row: row.device):
         some = list(group)

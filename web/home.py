@@ -118,8 +118,13 @@ def _own(
 def _new(user_id: UUID, followed: list[str], now: datetime) -> list[Episode]:
     """Return the newest episodes of these feeds that the listener has not begun."""
     known = browsing.summaries(followed)
-    podcasts = {summary.id: shown.podcast_of(feed, summary) for feed, summary in known.items()}
-    rows = browsing.newest(list(podcasts), now - NEW_FOR, 2 * NEW)
+    names = {summary.id: feed for feed, summary in known.items()}
+    rows = browsing.newest(list(names), now - NEW_FOR, 2 * NEW)
+    # of all that are followed, only these need a title and a cover
+    podcasts = {
+        feed_id: shown.podcast_of(names[feed_id], known[names[feed_id]])
+        for feed_id in {row.feed_id for row in rows}
+    }
     found = [shown.episode_of(row, podcasts[row.feed_id], None) for row in rows]
     return _not_begun(user_id, [each for each in found if each is not None])[:NEW]
 

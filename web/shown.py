@@ -167,8 +167,13 @@ def podcast_of(feed: str, known: Summary | None, unplayed: int | None = None) ->
     if known is None or not known.is_read:
         is_failing = known is not None and known.state in FAILING
         return Podcast(feed, words.host_of(feed), is_fetched=False, is_failing=is_failing)
-    title = known.title or words.host_of(feed)
+    title = title_of(feed, known)
     return Podcast(feed, title, True, known.author, known.cover, known.newest_at, unplayed)
+
+
+def title_of(feed: str, known: Summary | None) -> str:
+    """Return the title of a podcast, or the host of its feed until it is known."""
+    return (known.title if known else "") or words.host_of(feed)
 
 
 def named(feed: str, known: FeedShown | None) -> Podcast:

@@ -47,7 +47,7 @@ class Followed(NamedTuple):
 
     @property
     def title(self) -> str:
-        return shown.podcast_of(self.feed, self.known).title
+        return shown.title_of(self.feed, self.known)
 
     def holds(self, text: str) -> bool:
         """Whether a search for ``text``, in lower case, finds it."""
@@ -88,7 +88,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
         found.sort(key=lambda each: (ORDERS[wanted["sort"]](each), feed_key_of(each.feed)))
         page, following = cut(found, lambda each: feed_key_of(each.feed), wanted["after"], PAGE)
         podcasts = _podcasts(user.pk, page)
-        questions = held.questions(user.pk, {each.feed: each.title for each in followed})
+        questions = held.questions(user.pk, lambda: {each.feed: each.title for each in followed})
     context = {
         "form": form,
         "searched": wanted["q"],

@@ -1,5 +1,6 @@
 """/subscriptions: browsing the podcasts that are followed, following, unfollowing and undoing."""
 
+import html
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,6 +92,16 @@ def test_who_sees_what_is_shown_at_a_glance(alice: User) -> None:
         page = text_of(visitor.get(LIST))
         assert re.findall(r'aria-label="(Public|Private): change', page) == ["Private", "Public"]
         assert f'href="{page_of(feeds[0])}/privacy?back=' in page
+
+
+def test_the_choice_of_who_sees_it_leads_back_to_the_same_search(alice: User) -> None:
+    feed = show(1)
+    follow(alice, feed)
+    visitor, here = Visitor(alice), "/subscriptions?q=show&sort=title"
+    link = re.search(r'privacy round"[^>]* href="([^"]+)"', text_of(visitor.get(here)))
+    assert link
+    choice = text_of(visitor.get(html.unescape(link[1])))
+    assert f'name="back" value="{html.escape(here)}"' in choice
 
 
 def test_unplayed_episodes_are_counted(alice: User) -> None:

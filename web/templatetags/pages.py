@@ -2,8 +2,12 @@
 
 from datetime import datetime
 from functools import lru_cache
+from typing import Protocol
+from urllib.parse import urlencode
 
 from django import template
+from django.template import Context
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -12,8 +16,20 @@ from django.utils.translation import get_language
 from lucide.templatetags.lucide import lucide
 
 from web import words
+from web.levels import Glance
 
 register = template.Library()
+
+
+class HasCover(Protocol):
+    """A podcast, an episode or a person. ``cover``: the path of a picture, or ""."""
+
+    @property
+    def hue(self) -> int: ...
+    @property
+    def initials(self) -> str: ...
+    @property
+    def cover(self) -> str: ...
 
 
 @register.simple_tag
@@ -27,6 +43,30 @@ def icon(name: str) -> str:
 def _icon(name: str) -> str:
     attributes = {"class": "icon", "aria_hidden": "true", "focusable": "false", "stroke_width": "1.9"}
     return lucide(name, size=24, **attributes)
+
+
+@register.simple_tag
+def cover(of: HasCover, size: str = "") -> SafeString:
+    """Return the cover of a podcast, an episode or a person (components/_cover.html). ``size`` is tiny, small
+    or large, or "" to fill its container."""
+    return _cover(of.hue, of.initials, of.cover, size)
+
+
+# cached: a page has dozens of them, and the next page repeats most; a change of the template needs a restart
+@lru_cache(maxsize=4_096)
+def _cover(hue: int, initials: str, picture: str, size: str) -> SafeString:
+    values = {"hue": hue, "initials": initials, "picture": picture, "size": size}
+    return render_to_string("components/_cover.html", values)
+
+
+@register.simple_tag(takes_context=True)
+def address_of_level(context: Context, privacy: Glance) -> str:
+    """Return the address at which a level is changed. It names the page to return to, ``back`` or the
+    requested one, and whether the level is shown ``compact``."""
+    query = {"back": context.get("back") or context["request"].get_full_path()}
+    if context.get("compact"):
+        query["compact"] = ""
+    return f"{privacy.path}{'&' if privacy.item else '?'}{urlencode(query)}"
 
 
 register.filter("clock", words.clock)
@@ -62,7 +102,16 @@ def sized(cover: str, size: int) -> str:
 
 
 def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
-    whole = _whole(moment, timezone.get_current_timezone_name(), get_language())
+    return _element(moment, text, shows, timezone.get_current_timezone_name(), get_language())
+
+
+# cached: a list has dozens of them, each takes a tenth of a millisecond, and the
+# next page repeats many of them
+@lru_cache(maxsize=4_096)
+def _element(moment: datetime, text: str | None, shows: str, zone: str, language: str | None) -> SafeString:
+    """Return a ``time`` element. ``text`` is in the language of the page; None shows the date with hour and
+    minute, in the time zone and the language of the page."""
+    whole = date_format(words.local(moment), "DATETIME_FORMAT")
     return format_html(
         '<time datetime="{}" data-shows="{}" title="{}">{}</time>',
         moment.isoformat(timespec="seconds"),
@@ -70,11 +119,3 @@ def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
         whole,
         whole if text is None else text,
     )
-
-
-# cached: a list has dozens of them, each takes a tenth of a millisecond, and the
-# next page repeats many of them
-@lru_cache(maxsize=4_096)
-def _whole(moment: datetime, zone: str, language: str | None) -> str:
-    """Return a date with hour and minute in the time zone and the language of the page."""
-    return date_format(words.local(moment), "DATETIME_FORMAT")
