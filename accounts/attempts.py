@@ -59,7 +59,7 @@ def count(what: str, who: str | None, limit: int, within: timedelta, at_once: in
     their time is over. There are never more than ``limit``, but fewer by what other processes have counted in
     advance and not used. Raises ``redis.RedisError`` when Redis is unavailable.
     """
-    if at_once > 1 and _use_counted(what, who):
+    if at_once > 1 and use_counted(what, who):
         return None
     # a digest, because Redis writes its keys to a file, including those of erased users
     key = f"{PREFIX}{what}:{salted_hmac(PREFIX, str(who)).hexdigest()}"
@@ -81,13 +81,22 @@ def limited(what: str, who: str | None, limit: int, within: timedelta, at_once: 
     return unless_away(lambda: count(what, who, limit, within, at_once)) if limit else None
 
 
-def _use_counted(what: str, who: str | None) -> bool:
+def use_counted(what: str, who: str | None) -> bool:
+    """Use an attempt that was counted in advance, if there is one."""
     with _lock:
         left, until = _counted.get((what, who), (0, 0.0))
         if left == 0 or time.monotonic() >= until:
             return False
         _counted[what, who] = left - 1, until
         return True
+
+
+def put_back(what: str, who: str | None) -> None:
+    """Undo ``use_counted``."""
+    with _lock:
+        left, until = _counted.get((what, who), (0, 0.0))
+        if until:
+            _counted[what, who] = left + 1, until
 
 
 def _keep_counted(what: str, who: str | None, left: int, until: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any, NamedTuple, Protocol, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -15,12 +16,14 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
 class DirectAnswer(NamedTuple):
-    """An answer that needed no view. ``route``: its URL pattern, for the log."""
+    """An answer that needed no view. For the log: ``route``, its URL pattern, and ``by``, the user and the
+    app that sent the request, where an app did."""
 
     route: str
     status: int
     headers: list[tuple[str, str]]
     content: bytes = b""
+    by: tuple[UUID, str] | None = None
 
 
 class Shortcut(Protocol):
@@ -59,6 +62,12 @@ def is_for_us(request: HttpRequest) -> bool:
 def is_remembered(host: str | None) -> bool:
     """Whether the Host header is one that has been found to name this instance."""
     return _hosts.get(host) is settings.ALLOWED_HOSTS
+
+
+def has_body(environment: Mapping[str, Any]) -> bool:
+    """Whether a request, given as its WSGI environment, has a body."""
+    has_length = environment.get("CONTENT_LENGTH", "0") not in ("", "0")
+    return has_length or "HTTP_TRANSFER_ENCODING" in environment
 
 
 def views_alone() -> GetResponse:

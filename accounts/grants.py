@@ -1,8 +1,8 @@
 """Which app may act for which user: grants are requested, approved, checked on every request, and revoked."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -42,6 +42,11 @@ NOTE_USE = Prepared(
     WHERE id = %(grant)s::bigint AND user_id = %(user)s::uuid RETURNING id
     """,
 )
+
+# Grants whose use was noted in this hour: about 200 bytes each.
+MOST_NOTED = 20_000
+# a row of FIND_GRANT
+Row = Sequence[bytes | None]
 
 # what the user has approved, as stated by the app
 APPROVED = ("name", "url", "image", "public_key", "fingerprint", "scopes")
@@ -99,7 +104,9 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
     read.
     """
     claims = tokens.read_request(token, now, audience)
-    username, scopes, public_key, grant_id = _find_grant(claims)
+    with discard_when_broken("system"):
+        rows = FIND_GRANT.rows(raw_connection("system"), grant_of(claims))
+    username, scopes, public_key, grant_id = _grant(rows)
     try:
         genuine = tokens.is_signed_by(token, public_key)
     except keys.InvalidKey as error:
@@ -108,28 +115,55 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
         raise TokenError("not_authenticated", "The token is not valid for any user and app.")
     assert public_key is not None
     tokens.remember(token, claims, public_key)
-    _note_use(grant_id, claims.user_id, now.replace(minute=0, second=0, microsecond=0))
+    _note_use(grant_id, claims.user_id, now)
     return Caller(username=username, scopes=scopes, **msgspec.structs.asdict(claims))
 
 
-def _find_grant(claims: RequestClaims) -> tuple[str, frozenset[str], bytes | None, int]:
+def recognise(token: str, claims: RequestClaims, rows: Sequence[Row], now: datetime) -> Caller | None:
+    """Return what ``authenticate`` returns, given the ``claims`` of a token that is remembered and what
+    ``FIND_GRANT`` found of them; None where a signature is to be checked or the use to be noted, and where
+    the token is refused."""
+    username, scopes, public_key, grant_id = _grant(rows)
+    if public_key is None or not tokens.is_remembered(token, public_key):
+        return None
+    if _noted.get((grant_id, claims.user_id)) != _hour_of(now):
+        return None
+    return Caller(username=username, scopes=scopes, **msgspec.structs.asdict(claims))
+
+
+def grant_of(claims: RequestClaims) -> dict[str, bytes]:
+    """Return the parameters of ``FIND_GRANT`` for the grant that a token names."""
+    return {"user": str(claims.user_id).encode(), "app": claims.app_id.encode()}
+
+
+def _grant(rows: Sequence[Row]) -> tuple[str, frozenset[str], bytes | None, int]:
     """Return the user name, scopes, key and id of a grant; no key if there is no such grant."""
-    values = {"user": str(claims.user_id).encode(), "app": claims.app_id.encode()}
-    with discard_when_broken("system"):
-        rows = FIND_GRANT.rows(raw_connection("system"), values)
     if not rows:
         return "", frozenset(), None, 0
     username, scopes, public_key, grant_id = (cell.decode() for cell in rows[0] if cell is not None)
     return username, frozenset(scopes.split()), bytes.fromhex(public_key[2:]), int(grant_id)
 
 
-# once an hour per process: a write on every request would cost more than the request
-@lru_cache(maxsize=4_096)
-def _note_use(grant_id: int, user_id: UUID, hour: datetime) -> None:
+def _note_use(grant_id: int, user_id: UUID, now: datetime) -> None:
+    """Note when a grant was last used, once an hour per process: a write on every request would cost more
+    than the request."""
+    if _noted.get((grant_id, user_id)) == (hour := _hour_of(now)):
+        return
     values = {"hour": hour.isoformat(), "grant": str(grant_id), "user": str(user_id)}
     # a store that accepts no writes now (maintenance) is no reason to refuse a read
     with suppress(psycopg.Error, DatabaseError), discard_when_broken("system"):
         NOTE_USE.rows(raw_connection("system"), {name: text.encode() for name, text in values.items()})
+    if len(_noted) >= MOST_NOTED:
+        _noted.clear()
+    _noted[grant_id, user_id] = hour
+
+
+def _hour_of(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0)
+
+
+# the hour for which the use of each grant was noted last
+_noted: dict[tuple[int, UUID], datetime] = {}
 
 
 def consume_jti(caller: Caller) -> None:

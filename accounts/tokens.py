@@ -134,8 +134,7 @@ def is_signed_by(token: str, public_key: bytes | None) -> bool:
     nobody holds: this takes equally long, and does not reveal whether there is a key. Raises
     ``keys.InvalidKey`` for DER that ``keys.read_pem`` did not make.
     """
-    known = _genuine.get(token)
-    if known is not None and known.public_key == public_key:
+    if public_key is not None and is_remembered(token, public_key):
         return True
     signed, _, segment = token.rpartition(".")
     signature = _decode(segment)
@@ -145,10 +144,25 @@ def is_signed_by(token: str, public_key: bytes | None) -> bool:
     return _RS256.verify(signed.encode(), key, signature)
 
 
+def remembered(token: str, now: datetime, audience: str) -> RequestClaims | None:
+    """Return what ``read_request`` returns of a token that is remembered and valid now; None for others."""
+    if token not in _genuine:
+        return None
+    try:
+        return read_request(token, now, audience)
+    except TokenError:
+        return None
+
+
+def is_remembered(token: str, public_key: bytes) -> bool:
+    """Whether it is remembered that this key has signed the token."""
+    known = _genuine.get(token)
+    return known is not None and known.public_key == public_key
+
+
 def remember(token: str, claims: RequestClaims, public_key: bytes) -> None:
     """Remember that a token with these claims is signed by this key, for when an app sends it again."""
-    known = _genuine.get(token)
-    if known is not None and known.public_key == public_key:
+    if is_remembered(token, public_key):
         return
     if len(_genuine) >= MOST_GENUINE:
         _genuine.clear()

@@ -5,6 +5,7 @@ Sessions, CSRF, messages and the pages' content security policy play no part in 
 
 import functools
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from django.conf import settings
@@ -102,6 +103,11 @@ def _in_shape(response: HttpResponseBase) -> HttpResponseBase:
     codes = {400: ("bad_request", "The request cannot be read."), 404: ("not_found", NO_ADDRESS)}
     code, detail = codes.get(response.status_code, ("error", "Server Error (500)"))
     return error_response(response.status_code, code, detail)
+
+
+def with_headers(own: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the headers of an answer that does not come through the gate, given its own."""
+    return list({**_headers(), **{name.lower(): (name, value) for name, value in own.items()}}.values())
 
 
 @functools.cache

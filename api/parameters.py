@@ -34,7 +34,11 @@ def read_query(struct: type[T], parameters: QueryDict) -> T:
 
 def wanted_position(request: Request) -> int:
     """Return the position that a read must reflect; 0 if none was sent. Raises ``Invalid``."""
-    text = request._request.META.get("HTTP_BALADOS_POSITION")
+    return read_position(request._request.META.get("HTTP_BALADOS_POSITION"))
+
+
+def read_position(text: str | None) -> int:
+    """Read the header Balados-Position; 0 for None. Raises ``Invalid``."""
     if text is None:
         return 0
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) > LAST_POSITION:

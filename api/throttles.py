@@ -14,6 +14,7 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts import attempts, refusals
 from accounts.addresses import client_address
+from accounts.grants import Caller
 from api.auth import caller_of
 from api.clock import now
 
@@ -51,8 +52,7 @@ class GrantLimit(Limit):
     counts_ahead = True
 
     def who(self, request: Request) -> str:
-        caller = caller_of(request)
-        return f"{caller.user_id} {caller.app_id}"
+        return self.name_of(caller_of(request))
 
     def allow_request(self, request: Request, view: Any) -> bool:
         if request.auth is None or super().allow_request(request, view):
@@ -60,6 +60,22 @@ class GrantLimit(Limit):
         caller = caller_of(request)
         refusals.note(caller.user_id, refusals.APP, caller.app_id, refusals.TOO_MANY, now())
         return False
+
+    @classmethod
+    def use_counted(cls, caller: Caller) -> bool:
+        """Whether a request is within the limit, where that is certain without asking Redis: the request is
+        then counted."""
+        is_unlimited = not settings.API_REQUESTS_PER_MINUTE or attempts.is_away()
+        return is_unlimited or attempts.use_counted(cls.what, cls.name_of(caller))
+
+    @classmethod
+    def put_back(cls, caller: Caller) -> None:
+        """Undo ``use_counted``, for a request that is then counted as any other."""
+        attempts.put_back(cls.what, cls.name_of(caller))
+
+    @staticmethod
+    def name_of(caller: Caller) -> str:
+        return f"{caller.user_id} {caller.app_id}"
 
 
 class FailureLimit(Limit):

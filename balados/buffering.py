@@ -25,12 +25,10 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 
 from accounts.gates import DirectAnswer, Shortcut
-from balados import environment, readiness, requests
+from balados import environment, logs, readiness, requests
 from balados.postgresql.base import give_back
 from balados.wsgi import application as django
 from eventstore import counters
-from playgateway.seeking import Seeks
-from projections.pipeline import Pipeline
 
 # One blocking thread holds at most one connection per store; 2 workers x 8 threads x 3 stores stay well below
 # PostgreSQL's default of 100 connections.
@@ -71,12 +69,13 @@ class Refused(Exception):
 
 
 class Buffered:
-    """An ASGI application that runs a WSGI application in threads."""
+    """An ASGI application that runs a WSGI application in threads, for the requests that no shortcut
+    answers."""
 
-    def __init__(self, wsgi: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, wsgi: Callable[..., Iterable[bytes]], shortcuts: Iterable[Shortcut] = ()) -> None:
         self._wsgi = wsgi
         self._threads = ThreadPoolExecutor(THREADS, "answer")
-        self._shortcuts = _shortcuts()
+        self._shortcuts = shortcuts
         self._held = self._waiting = 0
         # deadline of the body that each task is reading, on the monotonic clock
         self._deadlines: dict[asyncio.Task[Any], float] = {}
@@ -181,11 +180,6 @@ class Buffered:
             self._waiting -= 1
 
 
-def _shortcuts() -> Sequence[Shortcut]:
-    system = Pipeline("system")
-    return (Seeks(system),)
-
-
 def _check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
     if sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
         detail = f"The headers of a request have at most {LARGEST_HEADERS:,} bytes."
@@ -249,7 +243,8 @@ def to_environment(scope: dict[str, Any]) -> Environment:
 def _noted(direct: DirectAnswer, environment: Environment, began: float) -> Answer:
     """Return the response of a shortcut, and do what ``requests.Observed`` does for others."""
     request_id, method = requests.id_of(environment), environment["REQUEST_METHOD"]
-    requests.note(method, direct.route, direct.status, perf_counter() - began, request_id)
+    about = {"request": request_id, **(logs.of_caller(*direct.by) if direct.by else {})}
+    requests.note(method, direct.route, direct.status, perf_counter() - began, about)
     return Answer(direct.status, [*direct.headers, (requests.HEADER, request_id)], direct.content)
 
 
@@ -280,7 +275,9 @@ def start() -> Buffered:
     gc.set_threshold(20_000, 20, 100)
     counters.publish_in_background()
     readiness.announce("web")
-    return Buffered(django)
+    from balados.shortcuts import Shortcuts  # not before Django is set up
+
+    return Buffered(django, Shortcuts())
 
 
 def _end_requests_quickly() -> None:

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest
@@ -173,10 +174,15 @@ def of_request() -> Line:
     found = {"request": current.request_id}
     caller, user = getattr(current, "auth", None), getattr(current, "_cached_user", None)
     if caller is not None:
-        found |= {"user": pseudonyms.of(caller.user_id), "app": _redacted_app(caller.app_id)}
+        found |= of_caller(caller.user_id, caller.app_id)
     elif user is not None and user.is_authenticated:
         found["user"] = pseudonyms.of(user.pk)
     return found
+
+
+def of_caller(user_id: UUID, app_id: str) -> Line:
+    """Return what a line says of a user and an app."""
+    return {"user": pseudonyms.of(user_id), "app": _redacted_app(app_id)}
 
 
 # redacted because an app chooses its own id

@@ -51,16 +51,18 @@ class Observed:
         return response
 
 
-def note(method: str | None, route: str, status: int, seconds: float, request_id: str | None = None) -> None:
-    """Count an answered request and write its log line. ``request_id``: where no thread is answering it."""
+def note(
+    method: str | None, route: str, status: int, seconds: float, about: Mapping[str, object] = {}
+) -> None:
+    """Count an answered request and write its log line. ``about``: what ``logs.of_request`` says of it, where
+    no thread is answering it."""
     method = method if method in METHODS else "OTHER"
     counters.add(
         (("requests", method, route, str(status)), 1),
         (("seconds", method, route, str(bisect_left(CLASSES, seconds))), 1),
         (("seconds_sum", method, route), seconds),
     )
-    fields: dict[str, object] = {} if request_id is None else {"request": request_id}
-    fields |= {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+    fields = {**about, "method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
     logger.log(_level(status, route), "request", extra={"fields": fields})
 
 

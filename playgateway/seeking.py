@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from accounts.gates import DirectAnswer, is_remembered
+from accounts.gates import DirectAnswer, has_body, is_remembered
 from accounts.models import PlayToken
 from eventstore.prepared import Prepared
 from playgateway import links, responses, sessions, tokens, window
@@ -120,11 +120,6 @@ def _address_of(environment: Mapping[str, Any]) -> Address | None:
     known, signature = _known.get(named), links.signature_alone(environment["QUERY_STRING"])
     if known is None or not signature or not tokens.is_well_formed(token):
         return None
-    if not is_remembered(host) or _has_body(environment):
+    if not is_remembered(host) or has_body(environment):
         return None
     return Address(token, known, signature, route)
-
-
-def _has_body(environment: Mapping[str, Any]) -> bool:
-    has_length = environment.get("CONTENT_LENGTH", "0") not in ("", "0")
-    return has_length or "HTTP_TRANSFER_ENCODING" in environment

@@ -1,15 +1,17 @@
 """Reads of a page that return its rows only if they differ from those that the caller has."""
 
 import re
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import blake2b
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventstore.database import discard_when_broken, raw_connection
 from eventstore.prepared import Prepared
 from projections import replicas
 from projections.connect import run
+from projections.queries import Read
 
 # One snapshot for position, digest and rows. The digest is of all columns of all rows, and of the row after
 # the page; 64 bits are enough because a caller compares digests of one page of one listener only.
@@ -55,16 +57,44 @@ class Unless:
         return position, [row[2:] for row in found if row[-1] is not None]
 
 
-def _digest(page: str, values: list[Any], alias: str) -> tuple[int, int | None]:
-    """Return the position and the digest of a page's rows; through libpq, as this is all that most reads
-    do."""
-    texts = {f"value_{number}": str(value).encode() for number, value in enumerate(values)}
-    with discard_when_broken(alias):
-        rows = _prepared(page).rows(raw_connection(alias), texts)
+class Question(NamedTuple):
+    """The statement that asks for the position and the digest of a page's rows, and its parameters."""
+
+    statement: Prepared
+    values: dict[str, bytes]
+
+
+def question(read_page: Callable[[Read], object]) -> Question:
+    """Return the question about the page that ``read_page`` reads with the function that it is given."""
+    asked: list[Question] = []
+
+    def note(projector: str, page: str, order: str, values: list[Any]) -> Found:
+        asked.append(_question(page, [*values, projector]))
+        return 0, []
+
+    read_page(note)
+    return asked[0]
+
+
+def digest_in(rows: Sequence[Sequence[bytes | None]]) -> tuple[int, int | None]:
+    """Return the position and the digest from the rows that answer a question."""
     if not rows:
         return 0, None
     position, digest = rows[0]
     return int(position or 0), None if digest is None else int(digest)
+
+
+def _digest(page: str, values: list[Any], alias: str) -> tuple[int, int | None]:
+    """Return the position and the digest of a page's rows; through libpq, as this is all that most reads
+    do."""
+    statement, texts = _question(page, values)
+    with discard_when_broken(alias):
+        return digest_in(statement.rows(raw_connection(alias), texts))
+
+
+def _question(page: str, values: list[Any]) -> Question:
+    texts = {f"value_{number}": str(value).encode() for number, value in enumerate(values)}
+    return Question(_prepared(page), texts)
 
 
 @cache

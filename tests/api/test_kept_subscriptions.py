@@ -34,7 +34,7 @@ def follow(device: Device, *urls: str) -> None:
 def test_a_list_is_made_once(phone: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     known_feed(URL, title="Slow Radio")
     follow(phone, URL)
-    place = subscriptions._place_of(phone.user_id, False, None, 100)
+    place = subscriptions.place_of(phone.user_id, False, None, 100)
     assert titles(phone) == ["Slow Radio"]
     made = place.kept
     assert made is not None
@@ -74,7 +74,7 @@ def test_every_change_of_a_feed_is_in_the_next_answer(phone: Device) -> None:
         change()
         now = phone.get("subscriptions").content
         assert now != before, name
-        subscriptions._place_of.cache_clear()
+        subscriptions.place_of.cache_clear()
         assert phone.get("subscriptions").content == now, name
         before = now
 

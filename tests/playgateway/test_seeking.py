@@ -2,21 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 from django.conf import settings as configuration
-from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from accounts.models import User
-from balados.buffering import Buffered
-from balados.wsgi import application as django
 from eventstore import counters
 from feeds.models import Episode, Feed
 from playgateway import seeking, sessions, window
@@ -24,81 +20,45 @@ from playgateway.episodes import Found
 from playgateway.links import sign
 from projections.connect import connect
 from projections.pipeline import Pipeline
+from tests.direct import Answer, Server
 from tests.feeds.rows import EpisodeFactory, FeedFactory
 from tests.playgateway.players import Player, now
-from tests.projections.pipelines import opened
 
-Answer = tuple[int, dict[str, str], bytes]
 SEEKS: dict[str, Any] = {"range": "bytes=5000-"}
 
 
-class Server:
-    """The application of a web process, without the HTTP server before it."""
+class Seeking(Server):
+    """A server, as a player sees it that seeks."""
 
-    def __init__(self) -> None:
-        self.by_django = 0
-        self._application = Buffered(self._django)
-        self.pipeline: Pipeline = self._application._shortcuts[0]._system  # type: ignore[attr-defined]
-
-    async def get(self, address: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
-        path, query = urlsplit(address).path, urlsplit(address).query
-        named = {"host": "testserver", **headers}
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        scope = {
-            **{"method": method, "raw_path": path.encode(), "query_string": query.encode(), "scheme": "http"},
-            **{"http_version": "1.1", "server": ("127.0.0.1", 8000), "client": ("192.0.2.1", 5000)},
-            "headers": [(n.replace("_", "-").encode(), value.encode()) for n, value in named.items()],
-        }
-        await self._application(scope, receive, send)
-        found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return sent[0]["status"], found, sent[1]["body"]
-
-    async def asks_django(self, address: str, **named: Any) -> Answer:
+    async def asks_django(
+        self, address: str, method: str = "GET", body: bytes = b"", **headers: str
+    ) -> Answer:
         """Send a request that the event loop must leave to Django."""
-        before = self.by_django
-        answer = await self.get(address, **named)
-        assert self.by_django == before + 1, (address, named)
-        return answer
+        return await self.by(True, method, address, body, **headers)
 
     async def answers_itself(self, address: str, **headers: Any) -> Answer:
-        before = self.by_django
-        answer = await self.get(address, **{**SEEKS, **headers})
-        assert self.by_django == before, address
-        return answer
+        return await self.by(False, "GET", address, **{**SEEKS, **headers})
 
-    async def connected(self) -> None:
-        """Wait until the pipeline is open; a request has asked for it, and may have been answered later."""
-        if self.pipeline._connection is None:
-            await opened(self.pipeline)
-
-    def _django(self, environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        self.by_django += 1
-        return django(environment, start_response)
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.pipelines[0]
 
 
 @asynccontextmanager
-async def running(address: str) -> AsyncIterator[Server]:
+async def running(address: str) -> AsyncIterator[Seeking]:
     """A server whose event loop knows this address and is connected."""
-    server = Server()
+    server = Seeking()
     status, _, _ = await server.asks_django(address, **SEEKS)
     assert status == 302
     await server.asks_django(address, **SEEKS)
-    await server.connected()
+    await server.connect()
     try:
         yield server
     finally:
-        if server.pipeline._connection is not None:
-            server.pipeline._close(OperationalError())
+        server.close()
 
 
-def run(address: str, test: Callable[[Server], Awaitable[None]]) -> None:
+def run(address: str, test: Callable[[Seeking], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with running(address) as server:
             await test(server)
@@ -128,7 +88,7 @@ def test_both_ways_answer_alike(
     settings.SECURE_HSTS_SECONDS = 60
     address = signed(radio, episode)
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         theirs = await server.asks_django(address)
         caplog.clear()
         counters._counts.clear()
@@ -154,7 +114,7 @@ def test_what_is_no_seeking_is_left_to_django(radio: Player, episode: Episode) -
     address = signed(radio, episode)
     path = address.partition("?")[0]
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         requests: list[tuple[dict[str, Any], int]] = [
             ({"range": "bytes=0-"}, 302),
             ({}, 302),
@@ -202,7 +162,7 @@ def test_a_token_that_is_revoked_expired_or_whose_owner_is_gone_fails_in_the_nex
     players = [Player(alice) for _ in range(4)]
     addresses = [signed(player, episode) for player in players]
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         for address in addresses[1:]:
             await server.asks_django(address, **SEEKS)  # records that the token is in use
         for player, address, end in zip(players, addresses, (revoke, expire, deactivate, erase), strict=True):
@@ -221,7 +181,7 @@ def test_it_leads_where_the_file_is_now_and_nowhere_else(radio: Player, episode:
     async def move(url: str) -> None:
         await asyncio.to_thread(Episode.objects.filter(pk=episode.pk).update, enclosure_url=url)
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         await move("https://new.example/1.mp3")
         assert (await server.answers_itself(address))[1]["location"] == "https://new.example/1.mp3"
         for url in ("http://127.0.0.1/1.mp3", "https://audio.example/1.mp3\r\nSet-Cookie: a=b", ""):
@@ -247,7 +207,7 @@ def test_a_signature_opens_one_episode_for_one_token(radio: Player, bob: User) -
         radio.address(episode, sign(radio.row.pk, closed.uid, another.pk)),
     ]
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         await server.asks_django(theirs, **SEEKS)
         await server.answers_itself(theirs)
         for each in wrong:
@@ -262,7 +222,7 @@ def test_seeking_extends_the_session_and_records_nothing(
     monkeypatch.setattr(sessions, "EVERY", 600)
     address = signed(radio, episode)
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         await server.asks_django(address)
         sessions.send()
         with redis.Redis.from_url(configuration.REDIS_URL) as client:
@@ -280,7 +240,7 @@ def test_the_host_for_plays_is_answered_too(radio: Player, episode: Episode, set
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, settings.PLAY_DOMAIN]
     address, host = signed(radio, episode), "play.balados.example:8443"
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         await server.asks_django(address.removeprefix("/play"), host=host, **SEEKS)
         theirs = await server.answers_itself(address)
         for each in (address, address.removeprefix("/play")):
@@ -294,7 +254,7 @@ def test_the_host_for_plays_is_answered_too(radio: Player, episode: Episode, set
 def test_while_the_connection_is_broken_django_answers(radio: Player, episode: Episode) -> None:
     address = signed(radio, episode)
 
-    async def test(server: Server) -> None:
+    async def test(server: Seeking) -> None:
         broken = server.pipeline._connection
         assert broken is not None
         pid = broken.info.backend_pid
@@ -303,9 +263,7 @@ def test_while_the_connection_is_broken_django_answers(radio: Player, episode: E
         assert server.pipeline._connection is None
         assert (await server.asks_django(address, **SEEKS))[0] == 302
         assert server.pipeline._opening is None  # only after a pause
-        server.pipeline._opens_at = 0
-        await server.asks_django(address, **SEEKS)
-        await server.connected()
+        await server.connect()
         await server.answers_itself(address)
 
     run(address, test)

@@ -7,7 +7,7 @@ import pytest
 from eventstore.prepared import Prepared
 from projections import pipeline
 from projections.pipeline import Pipeline
-from tests.projections.pipelines import opened
+from tests.direct import opened
 
 SLEEP = Prepared("sleep", "SELECT pg_sleep(%(seconds)s::float8)")
 DIVIDE = Prepared("divide", "SELECT 10 / %(number)s::integer")
