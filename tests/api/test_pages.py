@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from accounts.models import User
 from tests.api.devices import Device, document, faults, feed, item, play, status, unharmed
 from tests.apps import App
+from tests.factories import UserFactory
 from tests.projecting import bring_up_to_date
 
 LISTS = {"plays": ("play_statuses", "rss_source_item"), "subscriptions": ("subscriptions", "rss_source_feed")}
@@ -17,14 +17,14 @@ BOTH = pytest.mark.parametrize("path", LISTS)
 @pytest.fixture(scope="module")
 def phone(shared_stores: None) -> Device:
     """Alice's phone, shared by all tests in this module."""
-    alice = User.objects.create_user("alice", "alice@example.org")
+    alice = UserFactory.create(username="alice")
     App().grant(alice)
     return Device(alice.pk)
 
 
 @pytest.fixture(scope="module")
 def bobs(phone: Device) -> Device:
-    bob = User.objects.create_user("bob", "bob@example.org")
+    bob = UserFactory.create(username="bob")
     App().grant(bob)
     return Device(bob.pk)
 

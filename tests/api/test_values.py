@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from accounts.models import User
 from tests.api import hostile
 from tests.api.devices import (
     Device,
@@ -22,6 +21,7 @@ from tests.api.devices import (
     unharmed,
 )
 from tests.apps import App
+from tests.factories import UserFactory
 
 WRITES = [
     ("POST", "subscriptions"),
@@ -34,7 +34,7 @@ WRITES = [
 @pytest.fixture(scope="module")
 def phone(shared_stores: None) -> Device:
     """Alice's phone, shared by all tests in this module, as refused requests leave nothing behind."""
-    alice = User.objects.create_user("alice", "alice@example.org")
+    alice = UserFactory.create(username="alice")
     App().grant(alice)
     return Device(alice.pk)
 
