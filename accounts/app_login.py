@@ -4,7 +4,7 @@ An app signs in with an app password, or with the account's own password where t
 session, which lives in the store for a year after its last use and is never rotated: neither a restart nor a
 lost cache signs an app out.
 
-Wrong passwords count towards the limits on log-ins (``accounts/guessing.py``), so that nobody gets more
+Wrong passwords count towards the limits on log-ins (``accounts/login_limits.py``), so that nobody gets more
 guesses through these endpoints; but each distinct wrong password counts only once. A phone in a drawer that
 sends an old password for weeks is not guessing, and must not lock its owner out of the pages.
 """

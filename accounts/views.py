@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import attempts, mails, setup
 from accounts.addresses import client_address
 from accounts.forms import LogInForm, NewAccountForm, SetupForm
-from accounts.guessing import remember_browser, too_many
+from accounts.login_limits import remember_browser, too_many
 from accounts.models import TAKEN, User
 from accounts.pages import private, read_or_post, safe_next
 from accounts.scopes import WORDS

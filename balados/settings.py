@@ -148,11 +148,11 @@ EMAIL_USE_SSL, EMAIL_USE_TLS = environment.EMAIL_URL.use_ssl, environment.EMAIL_
 EMAIL_TIMEOUT = 20.0  # seconds
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = environment.EMAIL_FROM
 
-# django-axes limits the guessing of passwords (the limits are in accounts/guessing.py)
-AXES_HANDLER = "accounts.guessing.GuessingHandler"
-AXES_USERNAME_CALLABLE = "accounts.guessing.counted_name"
+# django-axes limits the guessing of passwords (the limits are in accounts/login_limits.py)
+AXES_HANDLER = "accounts.login_limits.GuessingHandler"
+AXES_USERNAME_CALLABLE = "accounts.login_limits.counted_name"
 AXES_CLIENT_IP_CALLABLE = "accounts.addresses.client_address"
-AXES_LOCKOUT_CALLABLE = "accounts.guessing.locked_out"
+AXES_LOCKOUT_CALLABLE = "accounts.login_limits.locked_out"
 AXES_FAILURE_LIMIT = 6
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address", "username"]

@@ -23,7 +23,7 @@ from eventstore.retention import delete_old_commands
 from jobs import retention
 from projections.erasure import erase_history
 from projections.failures import in_maintenance, is_outage
-from projections.held import held_before
+from projections.held_removals import held_before
 
 logger = logging.getLogger(__name__)
 

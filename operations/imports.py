@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from accounts import import_words
+from accounts import import_texts
 from accounts.import_models import AlreadyRunning, ServerImport
 from accounts.models import User
 from accounts.usernames import username_key
@@ -52,23 +52,23 @@ def bring(
         row.cancel(timezone.now())
     row.refresh_from_db()
     if row.error:
-        raise ImportFailed(str(import_words.ENDS.get(row.error, import_words.UNKNOWN_END)))
+        raise ImportFailed(str(import_texts.ENDS.get(row.error, import_texts.UNKNOWN_END)))
     return progress.decode(bytes(row.progress))
 
 
 def report_lines(report: Progress) -> Iterator[str]:
     """What was imported, what was there already, what was refused and why."""
-    yield f"From {import_words.FLAVOURS[report.flavour]}:"
+    yield f"From {import_texts.FLAVOURS[report.flavour]}:"
     for kind in KINDS:
         of = report.of(kind)
         counted = f"{of.new:,} new, {of.known:,} there already, {of.refused:,} refused"
         missed = "; the server did not give all of it" if kind in report.missed else ""
-        yield f"  {import_words.KINDS[kind]}: {counted}{missed}"
+        yield f"  {import_texts.KINDS[kind]}: {counted}{missed}"
     if report.is_short:
         yield "The history there is too long to be read whole: of each episode only the newest came."
     for row in report.rows:
-        what = import_words.ONES[row.kind] % {"number": row.number}
-        yield f"  {what}: {import_words.REFUSALS.get(row.code, import_words.UNKNOWN_REFUSAL)} {row.text}"
+        what = import_texts.ONES[row.kind] % {"number": row.number}
+        yield f"  {what}: {import_texts.REFUSALS.get(row.code, import_texts.UNKNOWN_REFUSAL)} {row.text}"
 
 
 class _Reporter:
@@ -81,7 +81,7 @@ class _Reporter:
         kind = next((kind for kind in KINDS if kind == state.stage), None)
         if kind is not None:
             of = state.of(kind)
-            line = f"{import_words.KINDS[kind]}: {of.new + of.known + of.refused:,}"
+            line = f"{import_texts.KINDS[kind]}: {of.new + of.known + of.refused:,}"
             if line != self._last:
                 self._say(line)
             self._last = line

@@ -21,8 +21,8 @@ from eventstore.domain.checkpoint import PublicHistoryTrimmed
 from operations import inventory, maintenance, migrations, rebuilding
 from operations.errors import OperatorError
 from operations.exclusive import Say, exclusive, raw_connection
+from operations.offline import last_position_of_read_models, without_programs
 from operations.seeds import reference
-from operations.stopped import last_position_of_read_models, without_programs
 from operations.stores import SCHEMAS, Connection, connect, parameters, read_note, write_note
 from projections.projectors import PROJECTORS
 

@@ -25,7 +25,7 @@ from operations import backup, dump, erasures, inventory, maintenance, stores
 from operations.backup import Backup, Damaged, Store
 from operations.errors import Refused
 from operations.exclusive import Say
-from operations.stopped import forget, last_position_of_read_models, without_programs
+from operations.offline import forget, last_position_of_read_models, without_programs
 from operations.stores import Connection, Note, place, read_note, write_note
 
 # tables with rows that a restore must not overwrite; of the events, only those of users count

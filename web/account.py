@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import erasure, sessions
 from accounts.forms import EraseForm
-from accounts.guessing import KNOWN_BROWSER
+from accounts.login_limits import KNOWN_BROWSER
 from accounts.models import User
 from accounts.pages import read_or_post
 from projections.erasure import erase_history

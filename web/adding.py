@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from django.utils.text import Truncator
 
 from accounts import attempts
-from accounts.guessing import too_many
+from accounts.login_limits import too_many
 from accounts.models import User
 from accounts.pages import read_or_post
 from eventstore.domain.identifiers import feed_of_url, url_of_feed

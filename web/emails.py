@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import attempts, mails
 from accounts.forms import EmailForm, OwnerForm
-from accounts.guessing import too_many
+from accounts.login_limits import too_many
 from accounts.models import User
 from accounts.pages import private, read_or_post
 from accounts.recovery import address_tokens, user_in_path

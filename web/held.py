@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from eventstore.domain import unfollowing
-from projections import held
+from projections import held_removals
 from web.acting import for_listeners, send
 from web.reading import remember_position
 from web.toasts import tell, undo_of
@@ -35,7 +35,7 @@ class Question(NamedTuple):
 
 def questions(user_id: UUID, titles_of: Callable[[], Mapping[str, str]]) -> list[Question]:
     """Return the questions to ask; ``titles_of`` gives the titles of the followed feeds if there are any."""
-    rows = sorted(held.waiting(user_id), key=lambda row: row.device)
+    rows = sorted(held_removals.waiting(user_id), key=lambda row: row.device)
     titles = titles_of() if rows else {}
     found = []
     for device, group in groupby(rows, key=lambda row: row.device):
@@ -52,7 +52,7 @@ def questions(user_id: UUID, titles_of: Callable[[], Mapping[str, str]]) -> list
 def decide(request: HttpRequest, user: User) -> HttpResponse:
     """Unfollow what ``device`` tried to unfollow, or keep following it; a repetition does nothing."""
     device = request.POST.get("device", "")
-    feeds = [row.feed for row in held.waiting(user.pk) if row.device == device]
+    feeds = [row.feed for row in held_removals.waiting(user.pk) if row.device == device]
     is_confirmed = request.POST.get("decision") == "confirm"
     order = unfollowing.confirm if is_confirmed else unfollowing.discard
     answer = redirect("subscriptions")

@@ -15,9 +15,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import attempts, import_words
-from accounts.guessing import too_many
+from accounts import attempts, import_texts
 from accounts.import_models import AlreadyRunning, ServerImport
+from accounts.login_limits import too_many
 from accounts.models import User
 from accounts.pages import read_or_post
 from feeds.imports import progress
@@ -92,12 +92,12 @@ def shown(request: HttpRequest, user: User, import_id: UUID) -> HttpResponse:
         "row": row,
         "path": _path(row),
         "host": urlsplit(row.server).netloc,
-        "flavour": import_words.FLAVOURS.get(found.flavour, ""),
+        "flavour": import_texts.FLAVOURS.get(found.flavour, ""),
         "is_running": is_running,
         "steps": [_step(found, kind, is_running) for kind in KINDS_OF.get(found.flavour, ())],
         "server_form": ServerForm(initial={"server": row.server, "name": row.name}),
-        "failing": import_words.ENDS.get(found.fault, "") if is_running and row.next_at > now else "",
-        "end": import_words.ENDS.get(row.error, import_words.UNKNOWN_END) if row.error else "",
+        "failing": import_texts.ENDS.get(found.fault, "") if is_running and row.next_at > now else "",
+        "end": import_texts.ENDS.get(row.error, import_texts.UNKNOWN_END) if row.error else "",
         "place": found.place,
         "has_news": any(found.of(kind).new for kind in KINDS),
         "is_short": found.is_short,
@@ -147,7 +147,7 @@ def _step(found: Progress, kind: Kind, is_running: bool) -> Step:
     if is_missed:
         figures = " · ".join([figures, _("the rest could not be read")]) if so_far else _("could not be read")
     most = max(found.expected, so_far)
-    return Step(import_words.KINDS[kind], state, figures, so_far, most, is_missed)
+    return Step(import_texts.KINDS[kind], state, figures, so_far, most, is_missed)
 
 
 def _in_words(of: progress.Counts) -> str:
@@ -166,5 +166,5 @@ def _in_words(of: progress.Counts) -> str:
 
 
 def _row(refusal: Refusal) -> Row:
-    what = import_words.ONES[refusal.kind] % {"number": refusal.number}
-    return Row(what, refusal.text, import_words.REFUSALS.get(refusal.code, import_words.UNKNOWN_REFUSAL))
+    what = import_texts.ONES[refusal.kind] % {"number": refusal.number}
+    return Row(what, refusal.text, import_texts.REFUSALS.get(refusal.code, import_texts.UNKNOWN_REFUSAL))

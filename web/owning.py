@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.http import HttpRequest, HttpResponse
 
 from accounts import attempts
-from accounts.guessing import too_many
+from accounts.login_limits import too_many
 from accounts.models import User
 
 # enough for a forgotten password, too few to guess one; the attempts on all pages

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from accounts import app_login, attempts, mails, sessions
 from accounts.addresses import client_address
 from accounts.forms import ChangePasswordForm, NewPasswordForm, ResetForm
-from accounts.guessing import too_many
+from accounts.login_limits import too_many
 from accounts.models import User
 from accounts.pages import private, read_or_post
 from accounts.recovery import reset_tokens, user_in_path

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import attempts, profiles
-from accounts.guessing import too_many
+from accounts.login_limits import too_many
 from accounts.models import Profile, User
 from accounts.pages import read_or_post
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_url

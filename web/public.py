@@ -14,7 +14,7 @@ from django.views.decorators.vary import vary_on_cookie
 
 from accounts import attempts
 from accounts.addresses import client_address
-from accounts.guessing import too_many
+from accounts.login_limits import too_many
 from accounts.models import User
 from eventstore.domain.identifiers import feed_key_of
 from feeds.queries import EpisodeName, EpisodeShown, FeedShown, episodes_of, public_feeds

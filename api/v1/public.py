@@ -19,8 +19,8 @@ from rest_framework.response import Response
 from accounts.models import User
 from api.episodes import FeedPath, FeedQuery, ItemPath
 from api.fields import Category, Feed, Language, PageQuery, PageSize
-from api.known import among
 from api.operations import operation
+from api.podcast_filters import among
 from api.titles import Enriched, Titles, public_titles
 from api.views import PublicView
 from eventstore.domain.identifiers import key_of, shown_item, shown_item_or_none, url_of_feed

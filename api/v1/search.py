@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from api import answers
 from api.auth import caller_of
 from api.fields import Category, Cursor, Language, PageSize, meta
-from api.known import among
 from api.operations import operation
+from api.podcast_filters import among
 from api.titles import Enriched, Titles, address
 from api.views import View
 from eventstore.domain.identifiers import shown_item, url_of_feed

@@ -29,7 +29,7 @@ from eventstore.domain.messages import Origin
 from eventstore.domain.plays import PlayEntry
 from eventstore.domain.sync import SyncUserData
 from eventstore.erasure import digest_of, tombstone_stream, tombstoned_with_events
-from operations import backup, reset, stopped, stores
+from operations import backup, offline, reset, stores
 from projections.erasure import erase_history
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
@@ -335,7 +335,7 @@ def test_what_cannot_be_restored_is_refused_and_nothing_is_touched(
     assert event_types(phone.user_id) == before
 
     lose("events")
-    monkeypatch.setattr(stopped, "SECONDS_TO_LEAVE", 0.1)
+    monkeypatch.setattr(offline, "SECONDS_TO_LEAVE", 0.1)
     url = {**stores.parameters("events"), "application_name": "balados-projector"}
     with psycopg.connect(**url):
         assert "stop the web" in refused("store_restore", "--store", "events", "--from", str(backups))

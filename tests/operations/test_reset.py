@@ -22,7 +22,7 @@ from eventstore.domain.messages import Origin
 from eventstore.domain.plays import RecordPlay
 from eventstore.domain.subscriptions import Subscribe
 from feeds.models import Category
-from operations import migrations, rebuilding, reset, stopped
+from operations import migrations, offline, rebuilding, reset
 from operations.stores import SCHEMAS, parameters
 from projections import deadletters, runner
 from projections.connect import Connection, connect
@@ -60,7 +60,7 @@ def allowed(settings: Settings, stores: None) -> None:
 def answered(stores: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return ``answered(what, *lines)``, which pipes these lines into db_reset and returns its output."""
     # background threads of earlier tests may still be connected
-    stopped.forget()
+    offline.forget()
     for alias in SCHEMAS:
         with psycopg.connect(**parameters(alias), autocommit=True) as ending:
             ending.execute(END_SESSIONS)
@@ -133,10 +133,10 @@ def test_under_a_running_program_or_beside_another_reset_nothing_is_touched(
     settle()
     before = log_dump(), dump(connection), User.objects.count()
     with connect("system", application_name="balados-system"), monkeypatch.context() as patched:
-        patched.setattr(stopped, "SECONDS_TO_LEAVE", 0.1)
+        patched.setattr(offline, "SECONDS_TO_LEAVE", 0.1)
         with pytest.raises(CommandError, match=r"stop the web.*Nothing was touched"):
             answered(what, reset.KINDS[what].phrase)
-    with stopped.without_programs(["events"]), pytest.raises(CommandError, match="Another restore or reset"):
+    with offline.without_programs(["events"]), pytest.raises(CommandError, match="Another restore or reset"):
         answered(what, reset.KINDS[what].phrase)
     assert (log_dump(), dump(connection), User.objects.count()) == before
 

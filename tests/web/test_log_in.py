@@ -9,7 +9,7 @@ from axes.models import AccessAttempt
 from django.contrib.auth.hashers import get_hasher
 from pytest_django.fixtures import Settings
 
-from accounts.guessing import LIMITS
+from accounts.login_limits import LIMITS
 from accounts.models import Session, User
 from tests.factories import PASSWORD, UserFactory
 from tests.web.people import Visitor, text_of

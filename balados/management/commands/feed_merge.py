@@ -3,7 +3,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from operations import identity
+from operations import feed_identity
 from operations.command import OperatorCommand
 
 
@@ -23,5 +23,5 @@ base64 form of the URL that apps use. Secret feeds, and feeds that you block, ar
         parser.add_argument("into", help="the feed that is kept")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        url, kept = identity.merge(options["feed"], options["into"], timezone.now())
+        url, kept = feed_identity.merge(options["feed"], options["into"], timezone.now())
         self.stdout.write(f"Merged: {url} leads to {kept}.")

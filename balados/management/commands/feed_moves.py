@@ -3,7 +3,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from operations import identity
+from operations import feed_identity
 from operations.command import OperatorCommand
 
 
@@ -35,13 +35,13 @@ moved within ten minutes. Name a feed by any of its addresses.
             return self._list(options["all"])
         follows = options["follow"] is not None
         name, to = decision
-        identity.decide(name, to, timezone.now(), follows=follows)
+        feed_identity.decide(name, to, timezone.now(), follows=follows)
         self.stdout.write("Moved." if follows else "Refused.")
         return None
 
     def _list(self, everything: bool) -> None:
         found = False
-        for move in identity.evidence(undecided=everything, decided=everything):
+        for move in feed_identity.evidence(undecided=everything, decided=everything):
             found = True
             self.stdout.write(
                 f"{move.last_seen_at:%Y-%m-%d %H:%M} {move.decided or 'open'} {move.reason} {move.times}x"

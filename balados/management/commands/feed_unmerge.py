@@ -3,7 +3,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from operations import identity
+from operations import feed_identity
 from operations.command import OperatorCommand
 
 
@@ -21,5 +21,5 @@ first.
         parser.add_argument("feed")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        url, kept = identity.unmerge(options["feed"], timezone.now())
+        url, kept = feed_identity.unmerge(options["feed"], timezone.now())
         self.stdout.write(f"Unmerged: {url} is a separate feed again, beside {kept}.")
