@@ -13,8 +13,9 @@ from feeds.decide import Host
 
 # seconds between two requests on one connection
 PACE: Final = 0.1
-# At most this many feeds of a host wait in memory; beyond it, no more are claimed.
-MOST_WAITING: Final = 20
+# When so many feeds of a host wait in memory, no more are claimed: of one that answers, and of one that has
+# not answered yet in this run, or not the last time.
+MOST_WAITING, MOST_UNPROVEN = 20, 2
 # The share of requests in flight that may go to hosts that did not answer the last time, and to hosts that
 # have not answered yet in this run, each with one request at a time. Hosts that hang thus leave the rest to
 # the other hosts.
@@ -44,6 +45,11 @@ class _Lane:
         return ANYBODY if self.is_proven else UNPROVEN
 
     @property
+    def is_full(self) -> bool:
+        most = MOST_WAITING if self.share == ANYBODY else MOST_UNPROVEN
+        return len(self.waiting) >= most
+
+    @property
     def is_ready(self) -> bool:
         return bool(self.waiting) and not self.is_queued and len(self.in_flight) < self.connections
 
@@ -60,15 +66,18 @@ class Traffic:
         self._pace = pace
         self.waiting = 0
         self.in_flight = 0
-        # the number of waiting feeds, counting at most MOST_WAITING per host
-        self.backlog = 0
+
+    @property
+    def startable(self) -> int:
+        """How many hosts have a feed that may be fetched at once, or after their pace. Feeds that wait behind
+        a slow fetch of their own host do not count: meanwhile, other hosts may be contacted."""
+        return len(self._ready)
 
     def add(self, feed: Claimed) -> None:
         """Queue a feed to be fetched when its turn comes."""
         lane = self._lanes.setdefault(feed.host.id, _Lane(feed.host))
         if not lane.in_flight:
             lane.host = feed.host  # the latest state of its row
-        self.backlog += len(lane.waiting) < MOST_WAITING
         self.waiting += 1
         lane.waiting.append(feed)
         self._queue(lane)
@@ -117,7 +126,7 @@ class Traffic:
 
     def full(self) -> list[int]:
         """Return the hosts for which no more feeds should be claimed now."""
-        return [host_id for host_id, lane in self._lanes.items() if len(lane.waiting) >= MOST_WAITING]
+        return [host_id for host_id, lane in self._lanes.items() if lane.is_full]
 
     def drain(self) -> Iterator[Claimed]:
         """Remove and yield all waiting feeds."""
@@ -131,7 +140,6 @@ class Traffic:
     def _pop(self, lane: _Lane) -> Claimed:
         feed = lane.waiting.popleft()
         self.waiting -= 1
-        self.backlog -= len(lane.waiting) < MOST_WAITING
         return feed
 
     def _start(self, lane: _Lane, share: str, now: float) -> Claimed:

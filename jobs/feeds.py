@@ -55,7 +55,7 @@ def fetch_now(feed_id: int, forced: bool = False) -> bool:
 @shared_task
 @stepping_aside
 def pump(number: int) -> int | None:
-    """Fetch feeds that are due, for up to a minute. Returns at once if the previous run is still active."""
+    """Fetch feeds that are due, for some minutes. Returns at once if the previous run is still active."""
     return pumping.run(number, settings.FEED_PUMPS, stop=_stopping.is_set)
 
 

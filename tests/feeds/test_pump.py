@@ -274,6 +274,30 @@ def test_a_pump_that_is_told_to_stop_gives_back_what_it_has(origin: Origin) -> N
     assert {schedule(feed_id).next_at for feed_id in ids} == due
 
 
+def test_feeds_that_wait_longer_than_their_claim_lasts_are_given_back_all_the_same(origin: Origin) -> None:
+    def all_claimed() -> bool:
+        return FeedSchedule.objects.filter(next_at__gt=timezone.now()).count() == 2
+
+    origin.otherwise(hang())
+    ids = follow(origin, "/1", "/2")
+    stop = threading.Event()
+
+    def work() -> None:
+        pump(stop=stop.is_set)
+        connections.close_all()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    eventually(all_claimed)
+    make_due()  # as when two minutes have passed
+    eventually(all_claimed)
+    stop.set()
+    worker.join(60)
+    assert not worker.is_alive()
+    now = timezone.now()
+    assert [at for feed_id in ids if (at := schedule(feed_id).next_at) is not None and at > now] == []
+
+
 @pytest.mark.parametrize("point", ["feed_fetched", "feed_stored", "feed_stored:3"])
 def test_a_killed_pumps_feeds_are_due_again_within_two_minutes_and_nothing_is_lost(
     origin: Origin, point: str

@@ -107,6 +107,21 @@ def test_hosts_that_hang_or_dribble_leave_room_for_the_good_ones(hosts: Origin) 
     assert {schedule(feed_id).error for feed_id in good} == {"not_found"}
 
 
+def test_many_feeds_of_hosts_that_hang_keep_no_other_from_being_claimed(hosts: Origin) -> None:
+    paths = [f"/{number}" for number in range(15)]
+    for path in paths:
+        hosts.on(path, hang())
+    follow(hosts, *paths, hosts=names(12, part=3))
+    FeedSchedule.objects.update(next_at=timezone.now() - timedelta(hours=1))
+    hosts.otherwise(status_only(404))  # nothing to read: the test measures only waiting
+    good = follow(hosts, "/good", "/better", hosts=names(80, part=4))
+    started = time.monotonic()
+    pump(limits=Limits(connect_s=1.0, total_s=1.5))
+    times = [request.at - started for request in hosts.requests if request.host.startswith("127.0.4")]
+    assert len(times) == len(good)
+    assert max(times) < 1.5, "nobody waited for one that hangs"
+
+
 def test_a_host_that_asks_for_fewer_requests_is_left_alone_and_no_other_is(hosts: Origin) -> None:
     hosts.on("/limited", status_only(429, ("Retry-After", "600")))
     (first,) = follow(hosts, "/limited", hosts=["127.0.5.1"])
