@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore import codec, streams
-from eventstore.appending import KeptEntry
+from eventstore.columns import KeptEntry
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Origin
 from eventstore.domain.plays import REGISTER, PlayRecorded

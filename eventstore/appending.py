@@ -1,20 +1,22 @@
-"""The statements that append events and the snapshot entries that they changed, with their parameters.
+"""The statements that append events and the snapshot entries that they changed.
 
-One event goes through a prepared statement of libpq, many go as columns of lines in one statement.
-``eventstore.log.append`` chooses.
+One event goes through a prepared statement of libpq, many go as columns of lines in one statement, and
+thousands in several: the server inserts the events while this process folds them. ``eventstore.log`` chooses.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.abc import PQGen
 from psycopg.errors import UniqueViolation
+from psycopg.waiting import Wait
 
 from eventstore import codec
-from eventstore.database import SQL, discard_when_broken, execute, fetch_value, raw_connection
+from eventstore.columns import Changes, KeptEntry, changes_of, columns_of, event_ids
+from eventstore.database import SQL, Connection, discard_when_broken, execute, fetch_value, raw_connection
 from eventstore.domain.messages import Event, Origin
 from eventstore.prepared import Prepared
 
@@ -22,9 +24,6 @@ from eventstore.prepared import Prepared
 VERSION_TAKEN = "events_stream_version"
 # violated where the snapshot entries were rebuilt after they had been read
 ENTRY_TAKEN = "snapshots_pkey"
-# the bits of a random UUID that are not random (RFC 9562)
-_AS_VERSION_4 = bytes(byte & 0x0F | 0x40 for byte in range(256))
-_AS_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 _APPEND = Prepared("append", SQL["append"])
 _KEEP = "ON CONFLICT (stream, topic, key) DO UPDATE SET state = excluded.state"
 _APPEND_AND_ADD = Prepared(
@@ -33,6 +32,28 @@ _APPEND_AND_ADD = Prepared(
 _APPEND_AND_KEEP = Prepared(
     "append_and_keep", SQL["append_and_keep"].format(append=SQL["append"], on_conflict=_KEEP)
 )
+# the parts of a statement that store entries, by group (``columns.Changes``), and the answer of a command
+_PARTS = {
+    "added": SQL["add_entries"],
+    "kept": SQL["keep_entries"],
+    "gone": SQL["drop_entries"],
+    "command": SQL["add_command"],
+}
+# the position of the last event that a statement itself appends, or that the one before has appended
+_APPENDED = f"""appended AS ({SQL["append_events"]}),
+last AS (SELECT max(position) AS position FROM appended HAVING count(*) > 0)"""  # noqa: S608  no values in it
+_BEFORE = """last AS (
+    SELECT position FROM events.events
+     WHERE stream = %(stream)s AND version = %(version)s AND event_id = %(last_id)s::uuid)"""
+
+
+def statement(last: str, parts: Iterable[str]) -> str:
+    """Return a statement with these of ``_PARTS``: each costs the server 50 µs, even with nothing to do."""
+    named = [last, *(f"{name} AS ({_PARTS[name]})" for name in _PARTS if name in parts)]
+    return f"WITH {', '.join(named)} SELECT position FROM last"  # noqa: S608  no values in it
+
+
+APPEND_EVENTS = statement(_APPENDED, ())
 
 
 class CommandId(msgspec.Struct, frozen=True):
@@ -40,21 +61,6 @@ class CommandId(msgspec.Struct, frozen=True):
 
     key: UUID
     fingerprint: bytes
-
-
-class KeptEntry(msgspec.Struct, frozen=True, gc=False):
-    """The newest snapshot entry of a topic and key. ``digest``: the digest of the key. ``name``: the key
-    itself, or empty where the key is its own digest. ``state``: JSON, or None where the entry was removed.
-    ``is_new``: whether there was no such entry before.
-
-    It is not a tuple: the garbage collector tracks tuples, which took a tenth of a second for 50,000 entries.
-    """
-
-    topic: str
-    digest: str
-    name: str
-    state: str | None
-    is_new: bool = False
 
 
 class CommandAlreadyRecorded(Exception):
@@ -70,14 +76,14 @@ def append_one(
         "expected": b"%d" % expected,
         "type": name.encode(),
         "schema": b"%d" % schema,
-        "event_id": _event_ids(1)[0].encode(),
+        "event_id": event_ids(1)[0].encode(),
         "data": codec.encode(event),
         "metadata": msgspec.json.encode(origin),
     }
     statement = _APPEND
     for one in changed:
         if one.state is None:
-            return append_many(stream, expected, [event], origin, None, b"", changed)
+            return append_many(stream, expected, [event], origin, changed)
         statement = _APPEND_AND_ADD if one.is_new else _APPEND_AND_KEEP
         values |= {"topic": one.topic.encode(), "key": one.digest.encode()}
         values |= {"name": one.name.encode(), "state": one.state.encode()}
@@ -96,84 +102,86 @@ def append_many(
     expected: int,
     events: Sequence[Event],
     origin: Origin,
-    command_id: CommandId | None,
-    answer: bytes,
-    changed: Sequence[KeptEntry],
+    changed: Iterable[KeptEntry],
+    command_id: CommandId | None = None,
+    answer: bytes = b"",
     origins: Sequence[Origin] = (),
-    meanwhile: Callable[[], None] | None = None,
 ) -> int | None:
-    parameters = lines_to_append(stream, expected, events, origin, changed, origins)
-    parameters |= {"id": None, "fingerprint": None, "answer": answer}
-    if command_id is not None:
-        parameters |= {"id": command_id.key, "fingerprint": command_id.fingerprint}
+    parameters = columns_of(stream, expected, events, origin, origins)
+    entries = changes_of(changed)
+    parameters |= entries.parameters() | _of_command(command_id, answer)
+    parts = [*entries.names(), *(["command"] if command_id else [])]
+    return _unless_beaten(lambda: fetch_value(statement(_APPENDED, parts), parameters))
+
+
+def append_large(
+    stream: int,
+    expected: int,
+    events: Sequence[Event],
+    origin: Origin,
+    changed: Callable[[], Changes],
+    command_id: CommandId | None = None,
+    answer: Callable[[], bytes] | None = None,
+) -> int | None:
+    """Append events, entries and answer in one transaction, each sent as soon as it is known. ``changed`` and
+    ``answer`` are called while the server is busy, and must not use this thread's connection."""
+    parameters = columns_of(stream, expected, events, origin)
+    beside = {name: parameters[name] for name in ("stream", "version")}
+    beside["last_id"] = parameters["ids"][-32:]
+
+    def append() -> Any:
+        with discard_when_broken(), _pipeline(), raw_connection().transaction():
+            appended = _send(APPEND_EVENTS, parameters)
+            entries = changed()
+            if names := entries.names():
+                _send(statement(_BEFORE, names), beside | entries.parameters())
+            rendered = answer() if answer is not None else b""
+            if command_id is not None:
+                _send(statement(_BEFORE, ["command"]), beside | _of_command(command_id, rendered))
+        return next(appended, (None,))[0]
+
+    return _unless_beaten(append)
+
+
+def _pipeline() -> AbstractContextManager[object]:
+    """Let statements be sent before those before them are finished, except inside a transaction of the
+    caller's."""
+    connection = raw_connection()
+    return connection.pipeline() if connection.autocommit else nullcontext()
+
+
+def _send(text: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Send all of a statement: psycopg returns when the socket is full, and would send the rest with whatever
+    comes next. The server begins when it has all of it."""
+    connection = raw_connection()
+    cursor = execute(text, parameters)
+    connection.wait(_flushed(connection))
+    return cursor
+
+
+def _flushed(connection: Connection) -> PQGen[None]:
+    while connection.pgconn.flush():
+        yield Wait.W
+
+
+def _of_command(command_id: CommandId | None, answer: bytes) -> dict[str, Any]:
+    if command_id is None:
+        return {}
+    return {"id": command_id.key, "fingerprint": command_id.fingerprint, "answer": answer}
+
+
+def _unless_beaten(append: Callable[[], int | None]) -> int | None:
+    """Return None if a concurrent writer was first. Raises ``CommandAlreadyRecorded``."""
     try:
-        if meanwhile is None or not raw_connection().autocommit:
-            position: int | None = fetch_value(SQL["append_many"], parameters)
-        else:
-            with discard_when_broken(), raw_connection().pipeline():
-                cursor = execute(SQL["append_many"], parameters)
-                meanwhile()
-            position = next(cursor, (None,))[0]
+        return append()
     except UniqueViolation as error:
         if _is_race(error):
             return None
         if error.diag.constraint_name == "commands_pkey":
             raise CommandAlreadyRecorded from error
         raise
-    return position
 
 
 def _is_race(error: UniqueViolation) -> bool:
     """Whether a concurrent writer was first."""
     return (error.diag.constraint_name or "").startswith((VERSION_TAKEN, ENTRY_TAKEN))
-
-
-def lines_to_append(
-    stream: int,
-    expected: int,
-    events: Sequence[Event],
-    origin: Origin,
-    changed: Sequence[KeptEntry] = (),
-    origins: Sequence[Origin] = (),
-) -> dict[str, Any]:
-    """Return the parameters of ``append_many.sql`` apart from those of a command."""
-    names = [codec.name_of(event) for event in events]
-    # sorted in the order of the index: thousands then take two thirds of the time
-    new = (one for one in changed if one.state is not None and one.is_new)
-    added = sorted(new, key=attrgetter("topic", "digest"))
-    return {
-        "stream": stream,
-        "expected": expected,
-        "version": expected + len(events),
-        "metadata": msgspec.json.encode(origin).decode(),
-        "ids": " ".join(_event_ids(len(events))),
-        "types": " ".join(name for name, _ in names),
-        "schemas": " ".join(str(schema) for _, schema in names),
-        "data": codec.encode_lines(events),
-        "origins": codec.encode_lines(origins),
-        **_lines_of("added", added),
-        **_lines_of("kept", [one for one in changed if one.state is not None and not one.is_new]),
-        **_lines_of("gone", [one for one in changed if one.state is None]),
-    }
-
-
-def _lines_of(name: str, entries: Sequence[KeptEntry]) -> dict[str, str]:
-    """Return the columns of entries as parameters. Names, which may contain any text, are left out where none
-    has one."""
-    names = [one.name for one in entries]
-    return {
-        f"{name}_topics": " ".join(one.topic for one in entries),
-        f"{name}_keys": " ".join(one.digest for one in entries),
-        f"{name}_names": msgspec.json.encode(names if any(names) else []).decode(),
-        f"{name}_states": "\n".join(one.state for one in entries if one.state is not None),
-    }
-
-
-def _event_ids(count: int) -> list[str]:
-    """Return random ids (version 4) in hexadecimal. PostgreSQL would make a system call for each, which was
-    more than half of the cost of an append of thousands of events."""
-    drawn = bytearray(os.urandom(16 * count))
-    drawn[6::16] = drawn[6::16].translate(_AS_VERSION_4)
-    drawn[8::16] = drawn[8::16].translate(_AS_VARIANT)
-    digits = drawn.hex()
-    return [digits[start : start + 32] for start in range(0, len(digits), 32)]

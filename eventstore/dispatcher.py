@@ -14,7 +14,7 @@ from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event, Origin
 from eventstore.domain.tally import tally
 from eventstore.domain.topics import Keys
-from eventstore.domain.user import User, decide, decide_and_evolve, evolve, keys
+from eventstore.domain.user import User, decide, decide_and_evolve, keys
 from eventstore.log import StreamErased
 from eventstore.reading import senders
 from eventstore.streams import Stream, Streams, StreamUnreadable, decode, folded, read_from_checkpoint
@@ -36,6 +36,8 @@ __all__ = [
     "state_of",
 ]
 
+# From this many events on, the store records them while they are folded and their answer is rendered.
+MANY = 500
 # After this many lost races the other writers are made to wait: small commands beat a checkpoint many times
 # in a row.
 ATTEMPTS = 8
@@ -43,6 +45,13 @@ ATTEMPTS = 8
 
 class Conflict(Exception):
     """Other writers came first every time, and could not be made to wait."""
+
+
+class Decision(NamedTuple):
+    """The events of a command, and those of them that are not folded into the stream's state yet."""
+
+    events: list[Event]
+    unfolded: list[Event]
 
 
 class CommandIdReused(Exception):
@@ -154,7 +163,7 @@ def _decide_and_append(
     is_current = stream.read(named)
     for _ in range(ATTEMPTS):
         decided = _decide(stream, command, named)
-        if not is_current and not (isinstance(decided, list) and decided):
+        if not is_current and not (isinstance(decided, Decision) and decided.events):
             # "nothing to do" and "refused" hold only on the current state; an append checks the version by
             # itself
             stream.refresh(named)
@@ -173,10 +182,10 @@ def _decide_and_append(
     return outcome
 
 
-def _decide(stream: Stream, command: Command, named: Keys | None) -> list[Event] | DomainError:
-    """Return the events of a command, folded into the stream's state, or why it is refused."""
+def _decide(stream: Stream, command: Command, named: Keys | None) -> Decision | DomainError:
+    """Return the events of a command, or why it is refused."""
     if isinstance(command, Batch):
-        return decide_and_evolve(stream.user, command)
+        return Decision(decide_and_evolve(stream.user, command), [])
     # a checkpoint replaces deleted events, so it is folded from the events, not from the snapshot entries
     user = stream.user
     if isinstance(command, TakeCheckpoint):
@@ -189,14 +198,12 @@ def _decide(stream: Stream, command: Command, named: Keys | None) -> list[Event]
         events = decide(user, command, named)
     except DomainError as refused:
         return refused
-    for event in events:
-        evolve(stream.user, event)
-    return events
+    return Decision(events, events)
 
 
 def _append(
     stream: Stream,
-    decided: list[Event] | DomainError,
+    decided: Decision | DomainError,
     origin: Origin,
     command_id: CommandId | None,
     answer: Render | None,
@@ -206,7 +213,7 @@ def _append(
     ``DomainError``."""
     if isinstance(decided, DomainError):
         raise decided
-    events = decided
+    events = decided.events
     if not events:
         outcome = _rendered(Outcome([], stream.version, stream.position, stream.user), answer)
         if command_id is not None:
@@ -215,20 +222,22 @@ def _append(
     outcome = Outcome(events, stream.version + len(events), 0, stream.user)
     rendered: list[Outcome] = []
 
-    def render() -> None:
+    def render() -> bytes:
         rendered.append(_rendered(outcome, answer))
+        return rendered[0].answer
 
-    if command_id is not None:
-        render()  # the answer is stored by the statement that appends
-    kept = rendered[0].answer if rendered else b""
-    # What is made of the whole state is rendered without the connection, which is busy then. It must not keep
-    # the transaction open, for which projectors wait: an entry takes half as long as inserting an event.
-    is_shorter = stream.size <= 2 * len(events)
-    meanwhile = render if whole and is_shorter and not rendered else None
-    changed = stream.changed()
-    position = log.append(
-        stream.id, stream.version, events, origin, command_id, kept, changed, meanwhile=meanwhile
-    )
+    at = stream.id, stream.version, events, origin
+    if len(events) < MANY:
+        changed = stream.apply(decided.unfolded)
+        # the answer is stored by the statement that appends
+        position = log.append(*at, command_id, render() if command_id else b"", changed)
+    else:
+        # What is made of the whole state is rendered without the connection, which is busy then. It must not
+        # keep the transaction open, for which projectors wait: an entry takes half as long as inserting an
+        # event.
+        is_shorter = whole and stream.size <= 2 * len(events)
+        meanwhile = render if is_shorter or command_id is not None else None
+        position = log.append_while(*at, lambda: stream.changes(decided.unfolded), command_id, meanwhile)
     if position is None:
         return None
     stream.recorded(events, position)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from eventstore.appending import KeptEntry
+from eventstore.columns import KeptEntry
 from eventstore.database import SQL, discard_when_broken, execute, raw_connection
 from eventstore.log import StreamErased
 from eventstore.prepared import Prepared

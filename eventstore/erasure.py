@@ -10,7 +10,8 @@ from uuid import UUID
 import psycopg
 
 from eventstore import entries, log
-from eventstore.appending import CommandId, KeptEntry
+from eventstore.appending import CommandId
+from eventstore.columns import KeptEntry
 from eventstore.database import SQL, deleting, execute, fetch_column, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import Event, Origin

@@ -22,7 +22,8 @@ from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
 from eventstore import counters
-from eventstore.appending import CommandAlreadyRecorded, CommandId, KeptEntry, append_many, append_one
+from eventstore.appending import CommandAlreadyRecorded, CommandId, append_large, append_many, append_one
+from eventstore.columns import Changes, KeptEntry
 from eventstore.database import SQL, discard_when_broken, execute, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event, Origin
@@ -137,12 +138,10 @@ def append(
     answer: bytes = b"",
     changed: Sequence[KeptEntry] = (),
     origins: Sequence[Origin] = (),
-    meanwhile: Callable[[], None] | None = None,
 ) -> int | None:
     """Record ``events`` after version ``expected`` and the snapshot entries that they ``changed``, all or
     none; with a ``command_id``, record its ``answer`` as well. ``origins``: one per event, in place of
-    ``origin`` for all. ``meanwhile`` may be called while the server records many events; it must not use this
-    thread's connection.
+    ``origin`` for all.
 
     Return the position of the last event once it is committed, or None when the stream is at another version.
     Raises ``CommandAlreadyRecorded`` when the command id is taken.
@@ -152,8 +151,26 @@ def append(
     position = (
         append_one(stream, expected, events[0], origin, changed)
         if alone
-        else append_many(stream, expected, events, origin, command_id, answer, changed, origins, meanwhile)
+        else append_many(stream, expected, events, origin, changed, command_id, answer, origins)
     )
+    return _counted(events, position)
+
+
+def append_while(
+    stream: int,
+    expected: int,
+    events: Sequence[Event],
+    origin: Origin,
+    changed: Callable[[], Changes],
+    command_id: CommandId | None = None,
+    answer: Callable[[], bytes] | None = None,
+) -> int | None:
+    """Like ``append``, for so many events that the server needs a while: ``changed`` and ``answer`` are
+    computed in the meantime. They must not use this thread's connection."""
+    return _counted(events, append_large(stream, expected, events, origin, changed, command_id, answer))
+
+
+def _counted(events: Sequence[Event], position: int | None) -> int | None:
     if position is None:
         counters.count("append_conflicts")
     else:

@@ -18,7 +18,8 @@ from django.utils import timezone
 from accounts import erasure
 from accounts.models import AppGrant, PlayToken, User
 from eventstore import dispatcher, entries, log
-from eventstore.appending import CommandAlreadyRecorded, KeptEntry
+from eventstore.appending import CommandAlreadyRecorded
+from eventstore.columns import KeptEntry
 from eventstore.dispatcher import CommandId, StreamErased, dispatch
 from eventstore.domain.messages import Origin
 from eventstore.domain.plays import RecordPlay

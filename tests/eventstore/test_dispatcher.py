@@ -10,13 +10,10 @@ from uuid import RFC_4122, UUID
 import psycopg
 import pytest
 from django.db import connections
-from psycopg.pq import PipelineStatus
 
 from eventstore import dispatcher, log
 from eventstore.dispatcher import Conflict, DomainError, Outcome, StreamErased, StreamUnreadable
-from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
-from eventstore.domain.identifiers import item_of
 from eventstore.domain.messages import Command, Origin
 from tests.eventstore.dispatching import (
     ALICE,
@@ -149,53 +146,6 @@ def test_a_lost_race_or_two_are_no_conflict(monkeypatch: pytest.MonkeyPatch) -> 
     outcome = dispatch(play(1))
     assert outcome.version == 3
     assert outcome.user == replayed()
-
-
-def test_an_answer_that_needs_the_whole_state_is_rendered_while_the_store_records() -> None:
-    dispatch(subscribe(feed=SCIENCE))
-    outcome = dispatch_whole(tell_state)
-    assert outcome.answer == encoded(replayed())
-    assert (outcome.version, outcome.position) == (4, events_of()[-1].position)
-    assert connections["events"].connection.pgconn.pipeline_status == PipelineStatus.OFF
-
-
-@pytest.mark.parametrize(("stored", "status"), [(0, PipelineStatus.ON), (6, PipelineStatus.OFF)])
-def test_no_transaction_stays_open_for_an_answer_that_takes_longer(
-    stored: int, status: PipelineStatus
-) -> None:
-    for number in range(stored):
-        dispatch(play(number, item=item_of(f"stored {number}", "")))
-    seen = []
-
-    def look(outcome: Outcome) -> bytes:
-        seen.append(connections["events"].connection.pgconn.pipeline_status)
-        return b""
-
-    dispatch_whole(look)
-    assert seen == [status]
-
-
-def test_after_a_lost_race_the_whole_state_is_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    races = iter([True])
-
-    def late(stream: int, expected: int, *more: Any, **named: Any) -> int | None:
-        if next(races, False):
-            append_as_a_rival(real, 7)
-        return real(stream, expected, *more, **named)
-
-    real = patched_append(monkeypatch, late)
-    outcome = dispatch_whole(tell_state)
-    assert (outcome.version, outcome.answer) == (4, encoded(replayed()))
-
-
-def test_what_is_recorded_stays_recorded_where_its_answer_fails() -> None:
-    def refuse(outcome: Outcome) -> bytes:
-        raise DomainError("unspeakable", "No words for it.")
-
-    with pytest.raises(DomainError, match="unspeakable"):
-        dispatch_whole(refuse)
-    assert types() == 3 * ["PlayRecorded"]
-    assert dispatch(play()).user == replayed()
 
 
 @pytest.mark.parametrize("recorded", [True, False])
@@ -332,22 +282,6 @@ def test_the_events_since_a_version_may_be_unreadable() -> None:
     append_what_nobody_knows(BOB)
     with pytest.raises(StreamUnreadable):
         dispatcher.events_since(BOB, 0)
-
-
-def dispatch_whole(answer: Callable[[Outcome], bytes]) -> Outcome:
-    """Dispatch several plays at once, whose answer is made of the whole state."""
-    orders = tuple(play(number, item=item_of(f"episode {number}", "")) for number in range(3))
-    batch = Batch(user_id=ALICE, now=NOON, orders=orders)
-    return dispatcher.dispatch(batch, Origin(), answer=answer, whole=True)
-
-
-def tell_state(outcome: Outcome) -> bytes:
-    return encoded(outcome.user)
-
-
-def encoded(user: Any) -> bytes:
-    followed, heard = (sorted(of) for of in (user.subscriptions, user.plays))
-    return repr((followed, heard)).encode()
 
 
 def patched_append(monkeypatch: pytest.MonkeyPatch, instead: Append) -> Append:

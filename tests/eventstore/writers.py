@@ -11,7 +11,8 @@ import psycopg
 from django.db import connections
 
 from eventstore import database, log
-from eventstore.appending import lines_to_append
+from eventstore.appending import APPEND_EVENTS
+from eventstore.columns import columns_of
 from eventstore.domain.identifiers import item_of
 from eventstore.domain.messages import Origin
 from eventstore.domain.plays import PlayRecorded
@@ -49,10 +50,6 @@ def connect(name: str = SLOW) -> "psycopg.Connection[Any]":
     )
 
 
-# the parameters of an appending statement beyond the events
-NO_COMMAND: dict[str, Any] = {"id": None, "fingerprint": None, "answer": b""}
-
-
 class SlowWriter:
     """An append whose transaction stays open: positions are drawn, but nothing is visible yet."""
 
@@ -61,8 +58,8 @@ class SlowWriter:
         # without a limit, a test that fails before it commits would block the next one for ever
         self.connection.execute("SET idle_in_transaction_session_timeout = '30s'")
         self.connection.execute("BEGIN")
-        parameters = lines_to_append(stream, expected, events, Origin()) | NO_COMMAND
-        row = self.connection.execute(database.SQL["append_many"], parameters).fetchone()
+        parameters = columns_of(stream, expected, events, Origin())
+        row = self.connection.execute(APPEND_EVENTS, parameters).fetchone()
         assert row is not None
         self.position: int = row[0]
 

@@ -17,11 +17,12 @@ from psycopg.errors import UniqueViolation
 from accounts.models import User
 from balados import embedded
 from eventstore import administration, database, log
-from eventstore.appending import VERSION_TAKEN, lines_to_append
+from eventstore.appending import APPEND_EVENTS, VERSION_TAKEN
+from eventstore.columns import columns_of
 from eventstore.domain.messages import Origin
 from tests.api.devices import Device, play
 from tests.apps import App
-from tests.eventstore.writers import NO_COMMAND, plays
+from tests.eventstore.writers import plays
 from tests.factories import UserFactory
 from tests.operations.living import here, life
 from tests.operations.operating import Operator
@@ -125,19 +126,19 @@ def test_a_log_in_partitions_is_the_same_log_to_a_program_that_was_running(opera
 @pytest.mark.parametrize("topology", ["three"], indirect=True)
 def test_of_two_writers_at_once_one_is_refused_in_partitions_too(operator: Operator) -> None:
     psql(operator, "partition_events.sql", bound=100)
-    event = lines_to_append(1, 0, plays(1), Origin()) | NO_COMMAND
+    event = columns_of(1, 0, plays(1), Origin())
     with (
         operator.connect("events") as slow,
         operator.connect("events") as rival,
         operator.connect("events") as eye,
     ):
         slow.execute("BEGIN")
-        slow.execute(database.SQL["append_many"], event)
+        slow.execute(APPEND_EVENTS, event)
         refused: list[str | None] = []
 
         def append() -> None:
             with pytest.raises(UniqueViolation) as raised:
-                rival.execute(database.SQL["append_many"], event)
+                rival.execute(APPEND_EVENTS, event)
             refused.append(raised.value.diag.constraint_name)
 
         waiting = threading.Thread(target=append)
