@@ -49,11 +49,13 @@ SELECT position, stream, version, event_id, type, schema, data, metadata, record
 READ_HISTORY = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND version < %s {conditions} ORDER BY version DESC LIMIT %s"""
-# for the newest events: how many came from each device and app, and concern each feed
+# for the newest events: which devices and apps they came from, and which feed they concern
 HISTORY_SOURCES = """
-SELECT metadata ->> 'app_id', metadata ->> 'device_name', data ->> 'rss_source_feed', count(*)
-  FROM (SELECT metadata, data FROM events.events WHERE stream = %s ORDER BY version DESC LIMIT %s) AS newest
- GROUP BY 1, 2, 3 ORDER BY 4 DESC"""
+SELECT metadata ->> 'app_id', metadata ->> 'device_id', metadata ->> 'device_name',
+       data ->> 'rss_source_feed', max(version)
+  FROM (SELECT version, metadata, data FROM events.events
+         WHERE stream = %s ORDER BY version DESC LIMIT %s) AS newest
+ GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC"""
 READ_CHECKPOINT = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND type = 'UserCheckpoint' ORDER BY version DESC LIMIT 1"""
@@ -89,10 +91,11 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class HistoryFilter(NamedTuple):
-    """Restricts a history to stored event names, a device name, an app id, a normalised feed, the items of
-    episodes, and a first version. A field that is None restricts nothing."""
+    """Restricts a history to stored event names, the id and name of a device, an app id, a normalised feed,
+    the items of episodes, and a first version. A field that is None restricts nothing."""
 
     types: list[str] | None = None
+    device_id: str | None = None
     device_name: str | None = None
     app_id: str | None = None
     feed: str | None = None
@@ -103,6 +106,7 @@ class HistoryFilter(NamedTuple):
 EVERYTHING = HistoryFilter()
 FILTERS = (
     "type = ANY(%s)",
+    "metadata ->> 'device_id' = %s",
     "metadata ->> 'device_name' = %s",
     "metadata ->> 'app_id' = %s",
     "data ->> 'rss_source_feed' = %s",
@@ -113,9 +117,10 @@ FILTERS = (
 
 class HistorySource(NamedTuple):
     app_id: str | None
+    device_id: str | None
     device_name: str | None
     feed: str | None
-    events: int
+    newest: int
 
 
 class RememberedCommand(NamedTuple):
@@ -257,7 +262,7 @@ def read_history(
 
 def history_sources(stream: int, among: int) -> list[HistorySource]:
     """Return the apps and devices that sent the newest ``among`` events of a stream, and the feeds that these
-    concern, most frequent first."""
+    concern, latest first."""
     return [HistorySource._make(row) for row in execute(HISTORY_SOURCES, (stream, among))]
 
 

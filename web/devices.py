@@ -4,15 +4,13 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from accounts.models import AppGrant
 from eventstore import log
 from eventstore.domain.history import happened_at
 from eventstore.domain.identifiers import guid_key_of
-from eventstore.domain.messages import Origin
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.log import RecordedEvent
 from eventstore.reading import decoded, origin_of, read_places
-from web import words
+from web.origins import Senders, choice_of, device_of, source_of
 
 
 class DevicePlace(NamedTuple):
@@ -37,14 +35,14 @@ def places(user_id: UUID, feed: str, item: str, here: str) -> list[DevicePlace]:
     rows = [] if stream is None else read_places(stream, feed)
     episode = guid_key_of(item)
     found = [(row, event) for row in rows if (event := _play(row)) and guid_key_of(event[0]) == episode]
-    origins = [origin_of(row) for row, _ in found]
-    apps = {} if all(origin.device_name for origin in origins) else _apps(user_id)
-    placed: dict[Origin, DevicePlace] = {}
-    for origin, (_, (_, position, played, at)) in zip(origins, found, strict=True):
-        device = Origin(app_id=origin.app_id, device_id=origin.device_id, device_name=origin.device_name)
-        name = origin.device_name or apps.get(origin.app_id or "", origin.app_id or "")
+    senders = Senders(user_id)
+    placed: dict[str, DevicePlace] = {}
+    # a podcast app's id changes with each of its sessions, so there may be several rows of one device
+    for row, (_, position, played, at) in sorted(found, key=lambda each: each[0].version, reverse=True):
+        origin = origin_of(row)
+        device = choice_of(origin.app_id, origin.device_id, origin.device_name)
         is_here = origin.app_id is None and origin.device_name == here
-        shown = words.device(name) if name else ""
+        shown = device_of(origin, senders) or source_of(origin, senders)
         placed.setdefault(device, DevicePlace(shown, position, played, at, is_here))
     return sorted(placed.values(), key=lambda place: place.heard_at, reverse=True)
 
@@ -56,11 +54,6 @@ def further(known: list[DevicePlace], position: int, apart: int) -> DevicePlace 
     since = [place for place in known if not place.is_here and (here is None or place.heard_at > here)]
     ahead = [place for place in since if not place.played and place.position > position + apart]
     return max(ahead, key=lambda place: place.position, default=None)
-
-
-def _apps(user_id: UUID) -> dict[str, str]:
-    """Return the names of a listener's apps by their ids."""
-    return dict(AppGrant.objects.filter(user_id=user_id).values_list("app_id", "name"))
 
 
 def _play(row: RecordedEvent) -> tuple[str, int, bool, datetime] | None:

@@ -15,9 +15,11 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_feed
+from eventstore.domain.messages import Origin
 from eventstore.domain.times import in_utc
 from eventstore.undo import Chosen
 from web import deeds
+from web.origins import LONGEST_CHOICE, origin_of_choice
 from web.subjects import categories, languages
 from web.words import local
 
@@ -220,13 +222,15 @@ class EpisodesForm(AddressedForm):
 class HistoryForm(AddressedForm):
     """Which events are listed, and the cursor of the page.
 
-    ``device`` is ``d:`` and the name of a device, or ``a:`` and the id of an app; ``feed`` is a podcast.
+    ``device`` is a choice of ``web.origins``; ``feed`` is a podcast.
     """
 
     kind = forms.ChoiceField(
         label=_("Kind"), required=False, choices=[("", _("Everything")), *deeds.TOPICS.items()]
     )
-    device = forms.CharField(label=_("Device"), required=False, max_length=400, widget=forms.Select)
+    device = forms.CharField(
+        label=_("Device"), required=False, max_length=LONGEST_CHOICE, widget=forms.Select
+    )
     feed = forms.CharField(label=_("Podcast"), required=False, max_length=LONGEST_FEED, widget=forms.Select)
     before = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
     goes_on = "before"
@@ -234,7 +238,7 @@ class HistoryForm(AddressedForm):
 
     def clean_device(self) -> str:
         device: str = self.cleaned_data["device"]
-        if device and device[:2] not in ("a:", "d:"):
+        if device and origin_of_choice(device) == Origin():
             raise ValidationError(UNUSABLE)
         return device
 
@@ -259,7 +263,7 @@ class UndoForm(forms.Form):
     """Selects what a device did since some time. ``device`` is as in ``HistoryForm``; ``since`` is a time
     span or a moment; ``at`` is a moment in the time zone of the page, and takes precedence over ``since``."""
 
-    device = forms.CharField(label=_("Device"), max_length=400, widget=forms.Select)
+    device = forms.CharField(label=_("Device"), max_length=LONGEST_CHOICE, widget=forms.Select)
     since = forms.CharField(label=_("Since"), max_length=40, required=False, widget=forms.Select)
     at = forms.DateTimeField(
         label=_("Or since any other time"),
@@ -284,7 +288,7 @@ class UndoForm(forms.Form):
 
     def clean_device(self) -> str:
         device: str = self.cleaned_data["device"]
-        if device[:2] not in ("a:", "d:") or not device[2:]:
+        if origin_of_choice(device) == Origin():
             raise ValidationError(_("Choose a device."))
         return device
 
@@ -304,9 +308,13 @@ class UndoForm(forms.Form):
 
     def chosen(self) -> Chosen:
         """Return which events are selected."""
-        kind, name = self.cleaned_data["device"][:2], self.cleaned_data["device"][2:]
-        of = {"device_name": name} if kind == "d:" else {"app_id": name}
-        return Chosen(since=self.cleaned_data["at"] or self.cleaned_data["since"], **of)
+        sender = origin_of_choice(self.cleaned_data["device"])
+        return Chosen(
+            since=self.cleaned_data["at"] or self.cleaned_data["since"],
+            device_id=sender.device_id,
+            device_name=sender.device_name,
+            app_id=sender.app_id,
+        )
 
 
 def _moment(text: str) -> datetime | None:

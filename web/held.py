@@ -41,7 +41,7 @@ def questions(user_id: UUID, titles_of: Callable[[], Mapping[str, str]]) -> list
     for device, group in groupby(rows, key=lambda row: row.device):
         some = list(group)
         name = some[0].caption or device or _("An app")
-        named = [titles.get(row.feed, row.feed) for row in some]
+        named = sorted((titles.get(row.feed, row.feed) for row in some), key=str.casefold)
         until = min(row.held_at for row in some) + unfollowing.LONGEST_HELD
         found.append(Question(device, name, named, until))
     return found

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
-from accounts.models import AppGrant, User
+from accounts.models import User
 from eventstore import dispatcher, log
 from eventstore.domain import history as events
 from eventstore.domain import undoing
@@ -33,6 +33,7 @@ from web import deeds, lists, words
 from web.acting import for_listeners, is_partial
 from web.addresses import in_path, number_in
 from web.forms import HistoryForm
+from web.origins import Senders, offered, origin_of_choice, source_of
 from web.stretches import Line, Subject, belong_together, stretches
 
 PAGE = 40
@@ -60,10 +61,10 @@ class Undos(NamedTuple):
 
 
 class LineContext(NamedTuple):
-    """The context for wording lines: the names of apps, what each event replaced, what undos took
+    """The context for wording lines: the names of apps and devices, what each event replaced, what undos took
     back, and the current state."""
 
-    apps: Mapping[str, str]
+    senders: Senders
     replaced: Mapping[int, str]
     undone: Undos
     now: State | None
@@ -79,18 +80,18 @@ def history(request: HttpRequest, user: User) -> HttpResponse:
     wanted, stream = form.cleaned_data, log.known_stream(user.pk)
     rows, following = _rows(stream, wanted) if stream is not None else ([], "")
     sources = log.history_sources(stream, LOOKED_AT) if stream is not None else []
-    apps = dict(AppGrant.objects.filter(user=user).values_list("app_id", "name"))
+    senders = Senders(user.pk)
     events_read = [decoded(row) for row in rows]
-    offered = _feeds_offered(sources, wanted["feed"])
+    feeds = _feeds_offered(sources, wanted["feed"])
     names = {names_of(event) for event in events_read if event is not None}
-    subjects = subjects_of(user.pk, names | {(feed, None) for feed in offered})
+    subjects = subjects_of(user.pk, names | {(feed, None) for feed in feeds})
     form.offer(
-        devices_offered(sources, wanted["device"], apps),
-        sorted(((feed, subjects[feed, None].title) for feed in offered), key=lambda each: each[1].casefold()),
+        offered(sources, wanted["device"], senders),
+        sorted(((feed, subjects[feed, None].title) for feed in feeds), key=lambda each: each[1].casefold()),
     )
     context = {
         "form": form,
-        "stretches": stretches(_lines(user.pk, stream, rows, events_read, subjects, apps)),
+        "stretches": stretches(_lines(user.pk, stream, rows, events_read, subjects, senders)),
         "following": form.address("/history", before=following) if following else "",
         "first": form.address("/history") if wanted["before"] else "",
         "searched": bool(wanted["kind"] or wanted["device"] or wanted["feed"]),
@@ -102,11 +103,12 @@ def history(request: HttpRequest, user: User) -> HttpResponse:
 
 def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], str]:
     """Return the events of a page, and the cursor of the next page, or ""."""
-    kind, name = wanted["device"][:2], wanted["device"][2:]
+    sender = origin_of_choice(wanted["device"])
     only = HistoryFilter(
         types=deeds.stored_names(wanted["kind"]) if wanted["kind"] else None,
-        device_name=name if kind == "d:" else None,
-        app_id=name if kind == "a:" else None,
+        device_id=sender.device_id,
+        device_name=sender.device_name,
+        app_id=sender.app_id,
         feed=wanted["feed"] or None,
     )
     rows = log.read_history(stream, _version(wanted["before"]), LONGEST_PAGE + 1, only)
@@ -114,24 +116,6 @@ def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], 
     while size < min(len(rows), LONGEST_PAGE) and belong_together(rows[size], rows[size - 1]):
         size += 1
     return rows[:size], encode_cursor(str(rows[size - 1].version)) if len(rows) > size else ""
-
-
-def devices_offered(
-    sources: Sequence[HistorySource], chosen: str, apps: Mapping[str, str]
-) -> list[tuple[str, str]]:
-    """Return the devices among the latest events, or the apps where no device is named, as pairs of value and
-    label; also the one that is already chosen."""
-    found: dict[str, str] = {}
-    for each in sources:
-        app = apps.get(each.app_id or "", each.app_id or "")
-        if each.device_name:
-            label = " · ".join(part for part in (words.device(each.device_name), app) if part)
-            found.setdefault(f"d:{each.device_name}", label)
-        elif each.app_id:
-            found.setdefault(f"a:{each.app_id}", app)
-    if chosen:
-        found.setdefault(chosen, chosen[2:])
-    return sorted(found.items(), key=lambda each: each[1].casefold())[:MOST_OFFERED]
 
 
 def _feeds_offered(sources: Sequence[HistorySource], chosen: str) -> list[str]:
@@ -155,11 +139,13 @@ def _lines(
     rows: Sequence[RecordedEvent],
     read: Sequence[Event | None],
     subjects: Mapping[Names, Subject],
-    apps: Mapping[str, str],
+    senders: Senders,
 ) -> list[Line]:
     if stream is None:
         return []
-    context = LineContext(apps, _replaced(stream, rows, read), undos_of(stream, rows), _known(user_id, read))
+    context = LineContext(
+        senders, _replaced(stream, rows, read), undos_of(stream, rows), _known(user_id, read)
+    )
     return [
         _line(row, event, subjects.get(names_of(event)) if event else None, context)
         for row, event in zip(rows, read, strict=True)
@@ -210,7 +196,7 @@ def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, cont
         subject,
         happened_at,
         row.recorded_at if is_late else None,
-        source_of(origin, context.apps),
+        source_of(origin, context.senders),
         holds,
         f"/history/{row.event_id}/undo" if holds and event and _is_change(event, before) else "",
         row.event_id in context.undone.taken_back,
@@ -222,20 +208,6 @@ def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, cont
 def _is_change(event: Event, before: str) -> bool:
     """Whether there is something to undo: not where an event repeats what was known."""
     return undoing.is_change(event) and not (before and before == deeds.before_words(event))
-
-
-def source_of(origin: Origin, apps: Mapping[str, str]) -> str:
-    """Return the app and the device that an event came from, as far as they are known."""
-    source = [apps.get(origin.app_id or "", origin.app_id or ""), _where(origin)]
-    return " · ".join(each for each in source if each)
-
-
-def _where(origin: Origin) -> str:
-    """Return the device, or the server from which the event was imported."""
-    name = origin.device_name or ""
-    if origin.cause == "import":
-        return _("imported from %(server)s") % {"server": name}
-    return words.device(name) if name else ""
 
 
 def undos_of(stream: int, rows: Sequence[RecordedEvent]) -> Undos:

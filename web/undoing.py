@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from accounts.models import AppGrant, User
+from accounts.models import User
 from accounts.pages import read_or_post
 from eventstore import log, undo
 from eventstore.dispatcher import DomainError
@@ -33,11 +33,10 @@ from web.history import (
     LOOKED_AT,
     UNDO_SINCE,
     Names,
-    devices_offered,
     names_of,
-    source_of,
     subjects_of,
 )
+from web.origins import Senders, choice_of, offered, source_of
 from web.reading import redirect_after
 from web.stretches import Subject
 from web.toasts import tell, undo_between
@@ -81,10 +80,10 @@ class LaterLine(NamedTuple):
 
 
 class Known(NamedTuple):
-    """The names of podcasts, episodes and apps."""
+    """The names of podcasts and episodes, and of apps and devices."""
 
     subjects: Mapping[Names, Subject]
-    apps: Mapping[str, str]
+    senders: Senders
 
 
 class Shown(NamedTuple):
@@ -110,7 +109,7 @@ def one(request: HttpRequest, user: User, event_id: UUID) -> HttpResponse:
         raise Http404 from None
     except UndoRefused as refused:
         found, context["refused"] = refused.undo, str(REASONS[refused.code])
-    known = _known(user.pk, found)
+    known = _known(user.pk, found, Senders(user.pk))
     context |= {"shown": _shown(found, known), "chosen": _later(found, _first(found), known)}
     context["since"] = _path_since(found)
     name = "_undo" if is_partial(request, "dialog") else "undo"
@@ -143,7 +142,8 @@ def since(request: HttpRequest, user: User) -> HttpResponse:
     is_asked = "since" in data or "at" in data
     form = UndoForm(data if is_asked else None, initial=data.dict(), now=now)
     sources = log.history_sources(stream, LOOKED_AT) if stream is not None else []
-    form.offer(devices_offered(sources, data.get("device", ""), _apps(user.pk)))
+    senders = Senders(user.pk)
+    form.offer(offered(sources, data.get("device", ""), senders))
     context: dict[str, Any] = {"form": form, "action": UNDO_SINCE}
     if form.is_bound and form.is_valid():
         chosen = form.chosen()
@@ -151,7 +151,7 @@ def since(request: HttpRequest, user: User) -> HttpResponse:
             if request.method == "POST":
                 return _done(request, _undo(request, user, chosen, now), PATH)
             found = undo.preview(user.pk, chosen, now)
-            context["shown"] = _shown(found, _known(user.pk, found))
+            context["shown"] = _shown(found, _known(user.pk, found, senders))
             context["moment"] = chosen.since
         except DomainError as refused:
             context["refused"] = str(REASONS[refused.code])
@@ -183,11 +183,7 @@ def _version(request: HttpRequest, name: str) -> int:
     return version
 
 
-def _apps(user_id: UUID) -> Mapping[str, str]:
-    return dict(AppGrant.objects.filter(user_id=user_id).values_list("app_id", "name"))
-
-
-def _known(user_id: UUID, found: Undo) -> Known:
+def _known(user_id: UUID, found: Undo, senders: Senders) -> Known:
     """Return the names for all that is shown of an undo: what it changes, what stays, and
     the first event that is undone."""
     changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
@@ -195,7 +191,7 @@ def _known(user_id: UUID, found: Undo) -> Known:
     events = [found.history[number].event for number in numbers]
     events += [each.event for each in found.history if each.is_chosen][:1]
     names = {change.subject for change in changes} | {names_of(event) for event in events}
-    return Known(subjects_of(user_id, names), _apps(user_id))
+    return Known(subjects_of(user_id, names), senders)
 
 
 def _shown(found: Undo, known: Known) -> Shown:
@@ -225,7 +221,7 @@ def _later(found: Undo, number: int, known: Known) -> LaterLine:
     icon, what = deeds.words_of(row.type, event)
     at = events.happened_at(event) or row.recorded_at
     subject = known.subjects.get(names_of(event))
-    return LaterLine(icon, what, subject, at, source_of(origin_of(row), known.apps))
+    return LaterLine(icon, what, subject, at, source_of(origin_of(row), known.senders))
 
 
 def _first(found: Undo) -> int:
@@ -238,7 +234,7 @@ def _path_since(found: Undo) -> str:
     "" if the device is not known."""
     row = found.rows[_first(found)]
     origin = origin_of(row)
-    device = f"d:{origin.device_name}" if origin.device_name else f"a:{origin.app_id}"
-    if device == "a:None":
+    device = choice_of(origin.app_id, origin.device_id, origin.device_name)
+    if not device:
         return ""
     return f"{UNDO_SINCE}?{urlencode({'device': device, 'since': row.recorded_at.isoformat()})}"

@@ -94,6 +94,11 @@ def ago(moment: datetime, now: datetime) -> str:
     return ngettext("%(days)d day ago", "%(days)d days ago", days) % {"days": days}
 
 
+def hours_ago(moment: datetime, now: datetime) -> str:
+    """Return the same of a moment that is kept to the hour, rounded down: no minutes, which are unknown."""
+    return gettext("in the last hour") if timedelta() <= now - moment < HOUR else ago(moment, now)
+
+
 def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 

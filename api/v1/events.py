@@ -11,7 +11,7 @@ from msgspec import Struct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import grants
+from accounts.app_names import app_names
 from api import answers
 from api.auth import caller_of
 from api.fields import PageQuery, meta
@@ -91,7 +91,7 @@ class EventsView(View):
         position = answers.account_position(request)
         stream = log.known_stream(caller.user_id)
         rows = [] if stream is None else log.read_history(stream, before, query.limit + 1)
-        names = {grant.app_id: grant.name for grant in grants.list_grants(caller.user_id)}
+        names = app_names(caller.user_id)
         events = [decoded(row) for row in rows[: query.limit]]
         shown = [_shown(row, event, names) for row, event in zip(rows, events, strict=False)]
         if shown:

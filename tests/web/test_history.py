@@ -151,7 +151,7 @@ def test_a_long_one_comes_in_pages_that_miss_none(
         {"before": "MA"},
         {"before": "LTE"},
         {"device": "x"},
-        {"device": "d:" + "x" * 400},
+        {"device": "d:" + "x" * 1_200},
         {"feed": "x"},
     ],
 )

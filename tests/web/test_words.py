@@ -9,7 +9,7 @@ from django.utils import translation
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_item
 from feeds import states
 from web import troubles
-from web.words import address_of, ago, clock, duration, episode_name, host_of, initials
+from web.words import address_of, ago, clock, duration, episode_name, host_of, hours_ago, initials
 
 NOW = datetime(2026, 11, 20, 21, 15, tzinfo=UTC)
 
@@ -91,3 +91,10 @@ def test_a_title_has_two_initials_at_most() -> None:
 def test_whatever_is_wrong_with_a_feed_has_words_in_both_languages() -> None:
     assert troubles.ERRORS.keys() == states.ERRORS.keys()
     assert {code: str(text) for code, text in troubles.ERRORS.items()} == states.ERRORS
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(0, "in the last hour"), (59, "in the last hour"), (61, "1 h ago")]
+)
+def test_a_time_that_is_kept_to_the_hour_has_no_minutes(minutes: int, words: str) -> None:
+    assert hours_ago(NOW - timedelta(minutes=minutes), NOW) == words

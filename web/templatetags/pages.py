@@ -84,6 +84,14 @@ def ago(moment: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def hours_ago(moment: datetime | None) -> SafeString | str:
+    """Return the same of a moment that is kept to the hour, rounded down."""
+    if moment is None:
+        return ""
+    return _time(moment, words.hours_ago(moment, timezone.now()), "title")
+
+
+@register.filter
 def day(moment: datetime | None) -> SafeString | str:
     """Return a date, as a ``time`` element."""
     return "" if moment is None else _time(moment, date_format(words.local(moment), "DATE_FORMAT"), "day")
