@@ -71,6 +71,11 @@ def name_of(event: Event) -> tuple[str, int]:
     return name, EVENTS[name][1]
 
 
+def stored_name(type_: type[Event]) -> str:
+    """Return the name by which events of a class are stored."""
+    return _NAMES[type_]
+
+
 def encode(event: Event) -> bytes:
     """Encode an event as its stored data."""
     return msgspec.json.encode(event)

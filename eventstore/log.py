@@ -21,12 +21,13 @@ from psycopg.rows import RowMaker
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
-from eventstore import counters
+from eventstore import codec, counters
 from eventstore.appending import CommandAlreadyRecorded, CommandId, append_large, append_many, append_one
 from eventstore.columns import Changes, KeptEntry
 from eventstore.database import SQL, discard_when_broken, execute, fetch_value, raw_connection
 from eventstore.domain.identifiers import key_of
 from eventstore.domain.messages import INSTANCE, Event, Origin
+from eventstore.domain.relevance import Relevant
 from eventstore.domain.topics import STATE_SCHEMA
 from eventstore.failpoints import failpoint
 from eventstore.prepared import Prepared
@@ -46,6 +47,10 @@ SELECT position, stream, version, event_id, type, schema, data, metadata, record
 READ_STREAM = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND version > %s AND version <= %s ORDER BY version"""
+READ_RELEVANT = """
+SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
+  FROM events.events WHERE stream = %s AND version > %s AND version <= %s
+   AND (type = ANY(%s) OR type = ANY(%s) AND data ->> 'rss_source_feed' = ANY(%s)) ORDER BY version"""
 READ_HISTORY = """
 SELECT position, stream, version, event_id, type, schema, data, metadata, recorded_at
   FROM events.events WHERE stream = %s AND version < %s {conditions} ORDER BY version DESC LIMIT %s"""
@@ -249,6 +254,12 @@ def has_after(position: int) -> bool:
 def read_stream(stream: int, after: int = 0, upto: int = LAST_VERSION) -> list[RecordedEvent]:
     """Return the events of one stream after version ``after``, in order."""
     return _recorded(READ_STREAM, (stream, after, upto))
+
+
+def read_relevant(stream: int, after: int, upto: int, which: Relevant) -> list[RecordedEvent]:
+    """Return those events of one stream after version ``after``, up to ``upto``, that an undo depends on."""
+    names = ([codec.stored_name(type_) for type_ in types] for types in (which.types, which.types_by_feed))
+    return _recorded(READ_RELEVANT, (stream, after, upto, *names, list(which.feeds)))
 
 
 def read_history(

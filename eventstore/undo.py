@@ -1,16 +1,17 @@
 """Previews an undo and carries it out, on one state of the stream."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from eventstore import dispatcher, log
 from eventstore.appending import CommandAlreadyRecorded
-from eventstore.database import fetch_value
+from eventstore.database import execute
 from eventstore.dispatcher import ATTEMPTS, CommandId, Conflict, DomainError
 from eventstore.domain import history, undoing
 from eventstore.domain.messages import Event, Origin
+from eventstore.domain.relevance import relevant_to
 from eventstore.domain.times import MAX_SKEW
 from eventstore.domain.undoing import DETAILS, PastEvent, Plan, Reason
 from eventstore.log import RecordedEvent
@@ -20,12 +21,21 @@ from eventstore.streams import Stream, decode
 CAUSE = "undo"
 # the version of a stream's first event
 FIRST = 1
-# the version of the checkpoint from which a fold up to an event starts
-BASE = """
-SELECT coalesce(max(version), 0) FROM events.events
- WHERE stream = %s AND type = 'UserCheckpoint' AND version < %s"""
-OF_ID = "SELECT version FROM events.events WHERE stream = %s AND event_id = %s"
-SINCE = "SELECT min(version) FROM events.events WHERE stream = %s AND recorded_at >= %s"
+# the version of the first event that may be chosen
+OF_ID = "SELECT version FROM events.events WHERE stream = %(stream)s AND event_id = %(event_id)s"
+SINCE = """SELECT coalesce(min(version), %(head)s + 1) FROM events.events
+ WHERE stream = %(stream)s AND recorded_at >= %(since)s"""
+AFTER = "SELECT %(after)s::integer + 1"
+# besides: the version of the checkpoint from which a fold up to that event starts, and the oldest event since
+BOUNDS = """
+SELECT first.version, base.version, oldest.version, oldest.recorded_at
+  FROM ({first}) AS first (version)
+ CROSS JOIN LATERAL (
+       SELECT coalesce(max(version), 0) FROM events.events
+        WHERE stream = %(stream)s AND type = 'UserCheckpoint' AND version < first.version) AS base (version)
+  LEFT JOIN LATERAL (
+       SELECT version, recorded_at FROM events.events
+        WHERE stream = %(stream)s AND version >= base.version ORDER BY version LIMIT 1) AS oldest ON true"""
 
 
 class NoSuchEvent(Exception):
@@ -48,7 +58,13 @@ class Chosen(NamedTuple):
     def is_one(self) -> bool:
         return self.event_id is not None
 
-    def came_from(self, origin: Origin) -> bool:
+    def has(self, row: RecordedEvent) -> bool:
+        """Whether an event is chosen, given one that is not older than the first that may be."""
+        if self.since is None:
+            return True
+        return row.recorded_at >= self.since and self._came_from(origin_of(row))
+
+    def _came_from(self, origin: Origin) -> bool:
         asked = (
             (self.device_id, origin.device_id),
             (self.device_name, origin.device_name),
@@ -69,6 +85,15 @@ class Undo(NamedTuple):
 
     def ids_of(self, numbers: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.rows[number].event_id for number in numbers)
+
+
+class _Bounds(NamedTuple):
+    """``first``: the version of the first event that may be chosen; ``base``: that of the checkpoint before
+    it, or 0; ``oldest``: when the oldest event since the base arrived, if some before it are gone."""
+
+    first: int
+    base: int
+    oldest: datetime | None
 
 
 class UndoRefused(DomainError):
@@ -173,46 +198,45 @@ def _caused(origin: Origin, undoes: tuple[str, ...]) -> Origin:
 
 
 def _plan(stream: Stream, chosen: Chosen, now: datetime) -> Undo:
-    first = _first(stream, chosen)
-    base = int(fetch_value(BASE, (stream.id, first)))
-    rows = log.read_stream(stream.id, max(0, base - 1), stream.version)
-    is_whole = not rows or rows[0].version in (FIRST, base)
-    _check_kept(chosen, rows, is_whole=is_whole)
-    numbers = set(_numbers(rows, chosen, first))
+    bounds = _bounds(stream, chosen)
+    _check_kept(chosen, bounds.oldest)
+    rows, numbers = _read(stream, chosen, bounds)
     past = [PastEvent(event, number in numbers) for number, event in enumerate(decode(rows))]
     # one statement for all topics
     stream.fetch(history.keys(one.event for one in past if one.is_chosen))
-    since = None if is_whole else rows[0].recorded_at + MAX_SKEW
+    since = None if bounds.oldest is None else bounds.oldest + MAX_SKEW
     return Undo(undoing.plan(past, stream.user, since, now), rows, past, stream.version, stream.position)
 
 
-def _first(stream: Stream, chosen: Chosen) -> int:
-    """Return the version of the first event that may be chosen."""
-    if chosen.event_id is not None:
-        version: int | None = fetch_value(OF_ID, (stream.id, chosen.event_id))
-        if version is None:
-            raise NoSuchEvent
-        return version
-    if chosen.since is not None:
-        return fetch_value(SINCE, (stream.id, chosen.since)) or stream.version + 1
-    return chosen.after + 1
+def _bounds(stream: Stream, chosen: Chosen) -> _Bounds:
+    """Raises ``NoSuchEvent``."""
+    found = OF_ID if chosen.is_one else AFTER if chosen.since is None else SINCE
+    values = {"stream": stream.id, "head": stream.version, **chosen._asdict()}
+    row = execute(BOUNDS.format(first=found), values).fetchone()
+    if row is None:
+        raise NoSuchEvent
+    first, base, version, oldest = row
+    return _Bounds(first, base, None if version in (None, FIRST, base) else oldest)
 
 
-def _check_kept(chosen: Chosen, rows: Sequence[RecordedEvent], *, is_whole: bool) -> None:
-    """Raise ``DomainError`` where not every event since the requested time is kept."""
-    if chosen.since is None or is_whole or chosen.since >= rows[0].recorded_at:
+def _read(stream: Stream, chosen: Chosen, bounds: _Bounds) -> tuple[list[RecordedEvent], set[int]]:
+    """Return the chosen events with those that their undo depends on, and the numbers of the chosen ones."""
+    first, base, _ = bounds
+    last = first if chosen.is_one else chosen.upto if chosen.since is None else stream.version
+    between = log.read_stream(stream.id, first - 1, min(last, stream.version))
+    picked = {row.version: row for row in between if chosen.has(row)}
+    which = relevant_to(decode(list(picked.values())))
+    found = {
+        row.version: row for row in log.read_relevant(stream.id, max(0, base - 1), stream.version, which)
+    }
+    rows = [row for _, row in sorted((found | picked).items())]
+    return rows, {number for number, row in enumerate(rows) if row.version in picked}
+
+
+def _check_kept(chosen: Chosen, oldest: datetime | None) -> None:
+    """Raise ``DomainError`` where not every event since the requested time is kept. ``oldest``: when the
+    oldest event arrived, if others before it are gone."""
+    if chosen.since is None or oldest is None or chosen.since >= oldest:
         return
-    earliest = rows[0].recorded_at.isoformat(timespec="seconds")
+    earliest = oldest.isoformat(timespec="seconds")
     raise DomainError("too_old", f"Single events are kept since {earliest}: {DETAILS['too_old']}")
-
-
-def _numbers(rows: Sequence[RecordedEvent], chosen: Chosen, first: int) -> Iterator[int]:
-    for number, row in enumerate(rows):
-        if row.version < first:
-            continue
-        if chosen.since is not None:
-            is_chosen = row.recorded_at >= chosen.since and chosen.came_from(origin_of(row))
-        else:
-            is_chosen = row.version == first if chosen.is_one else row.version <= chosen.upto
-        if is_chosen:
-            yield number

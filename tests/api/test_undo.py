@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from eventstore import log
+from eventstore.log import RecordedEvent
+from eventstore.reading import decoded
 from tests.api.devices import Device, code_of, count_events, document, faults, feed, item, play, unharmed
 
 LIST = "111a0000-0000-4000-8000-000000000000"
@@ -136,3 +139,36 @@ def test_every_fault_of_a_body_is_named(phone: Device, body: dict[str, Any], pla
         answer = phone.post("undo", body)
     assert answer.status_code == 400
     assert set(faults(answer)) == places
+
+
+def test_only_the_events_that_an_undo_depends_on_are_read_and_it_is_the_same(
+    phone: Device, tablet: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other podcasts have episodes with the same items, which are other episodes."""
+    tablet.post("playlists", {"id": LIST, "name": "Mix"})
+    start = newest(tablet)["recorded_at"]
+    for show in (1, 2, 3):
+        for position in (30, 60):
+            tablet.post("plays", play(position=position, rss_source_feed=feed(show)))
+    phone.patch(f"playlists/{LIST}", {"name": "Walk"})
+    phone.post("plays", play(position=90, rss_source_feed=feed(2)))
+    tablet.post("plays", play(2, position=90, rss_source_feed=feed(3)))
+    play_of_phone = document(phone.get("events?limit=2"))["events"][1]["event_id"]
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("undo", {"device_id": "phone-1", "since": start, "dry_run": True}),
+        (f"events/{play_of_phone}/undo", {"dry_run": True}),
+    ]
+    read: list[list[RecordedEvent]] = []
+    read_relevant, read_stream = log.read_relevant, log.read_stream
+
+    def spied(*args: Any) -> list[RecordedEvent]:
+        read.append(read_relevant(*args))
+        return read[-1]
+
+    monkeypatch.setattr(log, "read_relevant", spied)
+    part = [document(phone.post(*one)) for one in asked]
+    feeds = [{getattr(decoded(row), "rss_source_feed", None) for row in rows} for rows in read]
+    assert feeds == [{None, feed(2)}, {feed(2)}]
+    monkeypatch.setattr(log, "read_relevant", lambda stream, after, upto, _: read_stream(stream, after, upto))
+    assert [document(phone.post(*one)) for one in asked] == part
+    assert [len(one["changes"]) for one in part] == [2, 1]

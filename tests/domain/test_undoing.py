@@ -1,6 +1,6 @@
 """Undoing restores what was there before, whatever was done, and loses nothing that others did later."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from eventstore.domain.batch import Batch
 from eventstore.domain.checkpoint import TakeCheckpoint
-from eventstore.domain.collections import default_id
+from eventstore.domain.collections import (
+    AddFeedToCollection,
+    CreateCollection,
+    FeedRemovedFromCollection,
+    RemoveFeedFromCollection,
+    default_id,
+)
+from eventstore.domain.episodes import EpisodeIdentified
 from eventstore.domain.identifiers import episode_key, item_of
 from eventstore.domain.messages import Event
 from eventstore.domain.ordered import OrderedSet
@@ -25,13 +32,14 @@ from eventstore.domain.playlists import (
 )
 from eventstore.domain.plays import PlayRecorded, RecordPlay
 from eventstore.domain.privacy import ChangePrivacy
+from eventstore.domain.relevance import relevant_to
 from eventstore.domain.restoring import Place, can_restore, facets
 from eventstore.domain.saved import SaveEpisode, ShareEpisode
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from eventstore.domain.topics import TOPICS
 from eventstore.domain.undoing import PastEvent, Plan, plan
 from eventstore.domain.user import User, decide
-from tests.domain.drawn import LISTS, entries, events
+from tests.domain.drawn import LISTS, PAST, SPELLINGS, entries, events, structs
 from tests.domain.scenarios import ALICE, MONDAY, NEWS, SCIENCE, TUESDAY, folded, minutes
 from tests.domain.test_every_topic import Device, Key, Server, off_by
 from tests.domain.test_every_topic import view as entries_view
@@ -104,6 +112,53 @@ def test_what_others_did_last_stays_and_whatever_is_not_undone_is_told(
     # nothing is left to undo
     again, _ = undone(after, sorted(chosen), LATER + timedelta(hours=1))
     assert again.changes == []
+
+
+identified = structs(EpisodeIdentified, PAST, rss_source_item=st.sampled_from(SPELLINGS[1:]))
+any_events = st.one_of([*(events(topic) for topic in TOPICS), identified])
+
+
+@given(st.lists(any_events, min_size=1, max_size=16), st.data())
+def test_the_plan_is_the_same_without_the_events_that_it_does_not_depend_on(
+    history: list[Event], data: st.DataObject
+) -> None:
+    chosen = data.draw(st.sets(st.integers(0, len(history) - 1), min_size=1, max_size=3))
+    assert_the_rest_does_not_matter(history, chosen)
+
+
+def test_a_podcast_that_was_unfollowed_since_is_not_put_back_into_a_collection() -> None:
+    whose: Any = {"user_id": ALICE, "collection_id": MIX}
+    history = done(
+        Subscribe(user_id=ALICE, now=minutes(0), feed=NEWS),
+        CreateCollection(**whose, now=minutes(1), name="Mix"),
+        AddFeedToCollection(**whose, now=minutes(2), feed=NEWS),
+        RemoveFeedFromCollection(**whose, now=minutes(3), feed=NEWS),
+        Unsubscribe(user_id=ALICE, now=minutes(4), feed=NEWS),
+    )
+    removed = next(n for n, event in enumerate(history) if isinstance(event, FeedRemovedFromCollection))
+    assert_the_rest_does_not_matter(history, {removed})
+
+
+def assert_the_rest_does_not_matter(history: Sequence[Event], chosen: Collection[int]) -> None:
+    which = relevant_to(history[number] for number in chosen)
+    kept = [number for number, event in enumerate(history) if number in chosen or which.has(event)]
+    user = folded(history)
+    whole = plan([PastEvent(event, n in chosen) for n, event in enumerate(history)], user, None, LATER)
+    part = plan([PastEvent(history[n], n in chosen) for n in kept], user, None, LATER)
+    assert in_numbers_of(kept, part) == in_numbers_of(range(len(history)), whole)
+
+
+def in_numbers_of(numbers: Sequence[int], found: Plan) -> Any:
+    """What a plan says, with the numbers that its events have in a longer history."""
+
+    def named(some: Iterable[int]) -> tuple[int, ...]:
+        return tuple(numbers[number] for number in some)
+
+    return (
+        [(one.part, one.now.shown, one.then.shown, named(one.undone)) for one in found.changes],
+        [(numbers[one.number], one.reason, named(one.later)) for one in found.skipped],
+        [(one.event, named(one.undone)) for one in found.events],
+    )
 
 
 def test_what_was_never_played_is_as_if_it_had_not_been_begun() -> None:
