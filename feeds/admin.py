@@ -4,6 +4,7 @@ Categories that came with the program are read-only; the operator's own can be c
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from eventstore.admin import MOST_CHOSEN, Bounded, ReadOnly, ask, moment
 from feeds import merges, moves
 from feeds.forms import EnrichedPodcastForm
 from feeds.merges import NotMergeable
-from feeds.models import Category, EnrichedPodcast, Feed, FeedAlias, FeedSchedule
+from feeds.models import Category, EnrichedPodcast, Feed, FeedAlias, FeedMove, FeedSchedule
 from feeds.states import Facts, error_of, state_of
 from projections.public_models import BlockedFeed
 
@@ -32,6 +33,8 @@ else:
     Admin = EnrichedAdmin = AnyFeedAdmin = admin.ModelAdmin
 
 
+# the reasons of moves that are reported; an http address that became https is none
+MOVES = (FeedAlias.Reason.MOVED, FeedAlias.Reason.NEW_FEED_URL)
 BLOCKED = (
     "Only those who already follow these podcasts can still find, see and play them, and nothing that"
     " listeners do with them is public, including past activity. The block can be lifted again."
@@ -95,7 +98,7 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
     list_display = ("name", "address", "fares", "last_error", "next_at", "followers", "closed")
     list_filter = ("state", "is_secret", "blocked")
     sortable_by = ("next_at", "followers")
-    list_select_related = ("schedule__host",)
+    list_select_related = ("schedule__host", "merged_into")
     search_fields = ("title", "author", "url")
     ordering = ("-id",)
     about = "Every podcast that this server knows: the state of its feed, and when it is fetched next."
@@ -108,12 +111,20 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
     )
 
     def prepare(self, rows: list[Any]) -> None:
-        """Note which of these feeds the operator has blocked, under any of their addresses."""
+        """Note which of these feeds the operator has blocked, under any of their addresses, and when each
+        moved."""
         keys = dict(FeedAlias.objects.filter(feed__in=rows).values_list("feed_key", "feed_id"))
         marked = BlockedFeed.objects.filter(feed_key__in=keys).exclude(operator_since=None)
         blocked = {keys[key] for key in marked.values_list("feed_key", flat=True)}
+        moved = _moves(rows)
         for feed in rows:
-            feed.blocked_here = feed.pk in blocked
+            feed.blocked_here, feed.moved_at = feed.pk in blocked, moved.get(feed.pk)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Feed | None:
+        feed = super().get_object(request, object_id, from_field)
+        if feed is not None:
+            self.prepare([feed])
+        return feed
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Feed]", search_term: str
@@ -134,6 +145,8 @@ class FeedAdmin(ReadOnly, Bounded, AnyFeedAdmin):
 
     @admin.display(description="state")
     def fares(self, feed: Feed) -> str:
+        if feed.merged_into is not None:
+            return f"merged: Part of {feed.merged_into}."
         state = state_of(_facts(feed), timezone.now())
         return f"{state.code}: {state.text}"
 
@@ -270,8 +283,17 @@ def _facts(feed: Feed) -> Facts:
         status=schedule.status,
         paused_until=schedule.host.paused_until,
         host_failures=schedule.host.failures,
-        moved_at=None,
+        moved_at=getattr(feed, "moved_at", None),
     )
+
+
+def _moves(feeds: list[Feed]) -> dict[int, datetime]:
+    """Return when each of these feeds, or one that is part of it, last moved; without those that did not."""
+    moves = FeedMove.objects.filter(decided=FeedMove.Decision.FOLLOWED, reason__in=MOVES)
+    own = moves.filter(feed__in=feeds).values_list("feed", "decided_at")
+    parts = moves.filter(feed__merged_into__in=feeds).values_list("feed__merged_into", "decided_at")
+    found = sorted((at, pk) for pk, at in (*own, *parts) if at is not None and pk is not None)
+    return {pk: at for at, pk in found}
 
 
 def _keys(feeds: "Iterable[Feed]") -> list[UUID]:

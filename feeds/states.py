@@ -81,7 +81,7 @@ def error_of(facts: Facts) -> FeedError | None:
 def state_of(facts: Facts, now: datetime) -> FeedState:
     """Return the state of a feed. ``now`` is compared with the times of a pause, a failure and a move."""
     if facts.stored_state == "gone":
-        return FeedState("gone", "Its publisher has ended it.")
+        return FeedState("gone", f"{ERRORS['gone']}{_again(facts)}")
     if facts.stored_state == "dead":
         return FeedState("dead", f"Silent for {_days(facts, now)} days; still tried every week.")
     if facts.paused_until is not None and facts.paused_until > now:
@@ -105,13 +105,15 @@ def _pause(facts: Facts, until: datetime) -> str:
 def _failure(facts: Facts, now: datetime) -> FeedState:
     since, error = facts.error_since or now, error_of(facts)
     assert error is not None
-    next_at = _moment(facts.next_at) if facts.next_at else ""
     if facts.ok_at is None or since <= now - LASTING:
-        again = f" Tried again at {next_at}." if next_at else ""
-        return FeedState("failing", f"{error.detail}{again}")
+        return FeedState("failing", f"{error.detail}{_again(facts)}")
     begun = "Not reachable" if error.code in SILENT else f"{error.detail} Failing"
-    again = f"; tried again at {next_at}" if next_at else ""
+    again = f"; tried again at {_moment(facts.next_at)}" if facts.next_at else ""
     return FeedState("stale", f"{begun} since {_moment(since)}{again}.")
+
+
+def _again(facts: Facts) -> str:
+    return f" Tried again at {_moment(facts.next_at)}." if facts.next_at else ""
 
 
 def _days(facts: Facts, now: datetime) -> int:

@@ -69,7 +69,8 @@ def report_lines(report: dict[str, Any], now: datetime) -> Iterator[str]:
         yield f"Hosts that are left alone: {report['paused_hosts']:,}, with {report['paused_feeds']:,} feeds:"
     for host in report["hosts"]:
         why = "does not answer" if host["failures"] else "asked us to wait"
-        yield f"  {host['name']} ({host['feeds']:,} feeds) {why}; until {moment(host['paused_until'])}"
+        feeds = _count(host["feeds"], "feed")
+        yield f"  {host['name']} ({feeds}) {why}; until {moment(host['paused_until'])}"
     yield from report["advice"]
 
 
@@ -82,7 +83,8 @@ def details(shown: FeedShown, now: datetime) -> Iterator[str]:
     yield from _sentences(shown, now)
     if schedule is not None:
         yield from _schedule_lines(schedule, now)
-    yield f"{feed.episode_count:,} episodes; version {feed.version}, changed {moment(feed.changed_at)}"
+    episodes = _count(feed.episode_count, "episode")
+    yield f"{episodes}; version {feed.version}, changed {moment(feed.changed_at)}"
     if feed.warnings:
         yield f"Warnings: {', '.join(map(str, feed.warnings))}"
     for alias in FeedAlias.objects.filter(feed=feed).exclude(url=feed.url).order_by("since"):
@@ -95,7 +97,7 @@ def outcome_lines(shown: FeedShown, now: datetime) -> Iterator[str]:
     """How a fetch that was just made ended: what there is now, or what went wrong, and what comes next."""
     feed, schedule = Feed.objects.get(pk=shown.id), FeedSchedule.objects.get(pk=shown.id)
     if not schedule.error:
-        yield f"Read: {feed.title or 'a feed without a title'}, {feed.episode_count:,} episodes."
+        yield f"Read: {feed.title or 'a feed without a title'}, {_count(feed.episode_count, 'episode')}."
     yield from _sentences(shown, now)
     yield from _schedule_lines(schedule, now)
 
@@ -107,21 +109,30 @@ def moment(at: datetime) -> str:
 def _sentences(shown: FeedShown, now: datetime) -> Iterator[str]:
     state, error = shown.state(now), shown.error
     yield state.text
-    if error is not None and error.detail != state.text:
-        yield error.detail + (f" (HTTP {error.status})" if error.status else "")
+    if error is not None and error.detail not in state.text:
+        yield error.detail
 
 
 def _schedule_lines(schedule: FeedSchedule, now: datetime) -> Iterator[str]:
     if schedule.fetched_at is not None:
         good = f"; the last good one {moment(schedule.ok_at)}" if schedule.error and schedule.ok_at else ""
-        failures = f"; {schedule.failures} failures in a row" if schedule.failures else ""
-        yield f"Last fetch {moment(schedule.fetched_at)}{good}{failures}"
+        failures = f"; {_count(schedule.failures, 'failure')} in a row" if schedule.failures else ""
+        status = f" (HTTP {schedule.status})" if schedule.error and schedule.status else ""
+        yield f"Last fetch {moment(schedule.fetched_at)}{status}{good}{failures}"
     if schedule.next_at is None:
         yield "Not refreshed: nobody follows it, and nobody has asked for it in 30 days."
     elif schedule.next_at <= now:
-        yield f"Due for {_span((now - schedule.next_at).total_seconds())}; {schedule.followers:,} followers"
+        yield f"Due for {_span((now - schedule.next_at).total_seconds())}; {_followers(schedule)}"
     else:
-        yield f"Next fetch {moment(schedule.next_at)}; {schedule.followers:,} followers"
+        yield f"Next fetch {moment(schedule.next_at)}; {_followers(schedule)}"
+
+
+def _followers(schedule: FeedSchedule) -> str:
+    return _count(schedule.followers, "follower")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _advice(found: figures.Figures) -> Iterator[str]:

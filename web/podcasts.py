@@ -148,6 +148,7 @@ def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
         return {"podcast": shown.podcast_of(feed, None), "address": url_of_feed(feed), "is_read": False}
     details = browsing.details(known.id)
     summary = browsing.summary_of(details)
+    now = timezone.now()
     return {
         "podcast": shown.podcast_of(feed, summary),
         "address": known.url,
@@ -158,9 +159,11 @@ def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
         "categories": [subjects.category(each) for each in details.categories or []],
         "links": _links(details, known),
         "people": _people(details.extra),
-        "trouble": troubles.of(known.facts, timezone.now()),
+        "trouble": troubles.of(known.facts, now),
         "read_at": known.facts.ok_at,
         "moved_to": known.moved_to,
+        "moved_at": known.facts.moved_at if known.state(now).code == "moved" else None,
+        "host": known.facts.host,
         "share": _share(feed, known),
         "note": _enriched(known).get("note", ""),
     }

@@ -28,6 +28,7 @@ ERRORS: Final = {
     "rate_limited": gettext_lazy("Its server asks for fewer requests."),
     "http_error": gettext_lazy("Its server answered with an error."),
 }
+UNKNOWN: Final = gettext_lazy("It could not be fetched.")
 # states in which nothing is wrong
 FINE: Final = frozenset({"ok", "new", "moved"})
 
@@ -38,12 +39,12 @@ def of(facts: Facts, now: datetime) -> str:
     if state in FINE:
         return ""
     if state == "gone":
-        return str(ERRORS["gone"])
-    error = error_of(facts)
-    reason = str(ERRORS.get(error.code, "")) if error else ""
-    if state == "paused" and not reason:
-        reason = str(ERRORS["rate_limited"])
-    return " ".join(each for each in (reason or _("It could not be fetched."), _again(facts, now)) if each)
+        reason = ERRORS["gone"]
+    elif error := error_of(facts):
+        reason = ERRORS.get(error.code, UNKNOWN)
+    else:  # another feed of its host failed
+        reason = ERRORS["unreachable" if facts.host_failures else "rate_limited"]
+    return " ".join(each for each in (str(reason), _again(facts, now)) if each)
 
 
 def _again(facts: Facts, now: datetime) -> str:

@@ -42,7 +42,7 @@ def test_refreshing_an_unknown_feed_makes_it_known_and_tells_what_it_is(origin: 
 def test_it_reads_again_what_has_not_changed_if_told_to(origin: Origin) -> None:
     origin.on("/feed", answer(show(1), etag='"1"'))
     for options in ([], [], ["--whole"]):
-        assert "Read: Show, 1 episodes." in output_of("feed_refresh", *options, origin.url("/feed"))
+        assert "Read: Show, 1 episode." in output_of("feed_refresh", *options, origin.url("/feed"))
     sent = [request.headers.get("if-none-match") for request in origin.requests]
     assert sent == [None, '"1"', None]
 
@@ -98,6 +98,25 @@ def test_one_feed_is_shown_by_any_address_that_it_has_or_had(origin: Origin) -> 
     assert text.count("  Episode ") == 5
     FeedSchedule.objects.update(next_at=None)
     assert "Not refreshed: nobody follows it" in output_of("feed_show", old)
+
+
+def test_what_is_wrong_with_a_feed_is_told_once_and_with_the_status(origin: Origin) -> None:
+    origin.on("/feed", answer(show(1)), status_only(404), status_only(410))
+    url = origin.url("/feed")
+    output_of("feed_refresh", url)
+    make_due()
+    output_of("feed_refresh", "--whole", url)
+    text = output_of("feed_show", url)
+    assert text.count("There is nothing at this address.") == 1
+    assert "(HTTP 404); the last good one 20" in text
+    assert "; 1 failure in a row" in text
+    assert "1 episode; version" in text
+    FeedSchedule.objects.update(error_since=timezone.now() - timedelta(days=3))
+    output_of("feed_refresh", "--whole", url)
+    text = output_of("feed_show", url)
+    assert text.count("There is nothing at this address.") == 1
+    assert "(HTTP 410)" in text
+    assert "; 2 failures in a row" in text
 
 
 def test_the_state_of_all_feeds_is_told_in_words_and_for_programs(origin: Origin) -> None:

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from eventstore import marks
 from eventstore.domain.identifiers import feed_of_url
-from feeds.models import EnrichedPodcast, Feed, FeedSchedule
+from feeds.merges import merge
+from feeds.models import EnrichedPodcast, Feed, FeedMove, FeedSchedule
 from tests.factories import HelperFactory, OperatorFactory
 from tests.feeds.known import known_as, known_episode, known_feed
 from tests.feeds.rows import alias_key
@@ -100,6 +101,20 @@ def test_it_is_seen_how_a_feed_fares(olivia: Client) -> None:
     assert "https://old.example/feed" in text
     assert "1 feed" in text_of(olivia.get(f"{FEEDS}?q=slow"))
     assert "0 feeds" in text_of(olivia.get(f"{FEEDS}?state__exact=gone"))
+
+
+def test_it_is_seen_that_a_feed_has_moved_and_that_one_is_part_of_another(olivia: Client) -> None:
+    feed, other = known_feed(URL, title="Slow"), known_feed("https://example.org/2.xml", title="Fast")
+    one_day_ago = timezone.now() - timedelta(days=1)
+    done = {"decided": "followed", "decided_at": one_day_ago, "reason": "moved"}
+    FeedMove.objects.create(feed=feed, to_url=URL, from_url="https://old.example/feed", **done)
+    FeedMove.objects.create(feed=other, to_url=URL, decided_at=one_day_ago, decided="refused", reason="moved")
+    for page in (FEEDS, f"{FEEDS}{feed.pk}/change/"):
+        assert "moved: Moved to example.org." in text_of(olivia.get(page))
+    assert "ok: Up to date." in text_of(olivia.get(f"{FEEDS}{other.pk}/change/"))
+    merge(other.pk, feed.pk, "operator", timezone.now())
+    for page in (FEEDS, f"{FEEDS}{other.pk}/change/"):
+        assert "merged: Part of Slow." in text_of(olivia.get(page))
 
 
 def test_of_a_secret_feed_the_host_is_shown_and_nothing_finds_it_by_what_it_says(olivia: Client) -> None:

@@ -53,7 +53,11 @@ SINCE = {"error": "timeout", "status": None, "stored_state": "failing"}
         ),
         ({"moved_at": NOW - 13 * DAY}, "moved", "Moved to example.org."),
         ({"moved_at": NOW - 14 * DAY}, "ok", "Up to date."),
-        ({"stored_state": "gone", "error": "gone"}, "gone", "Its publisher has ended it."),
+        (
+            {"stored_state": "gone", "error": "gone"},
+            "gone",
+            "Its publisher has ended it. Tried again at 2026-11-20 13:00 UTC.",
+        ),
         (
             {"stored_state": "dead", "error": "tls", "ok_at": NOW - 100 * DAY},
             "dead",

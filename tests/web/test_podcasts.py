@@ -1,14 +1,16 @@
 """/podcasts/{feed}: a podcast and its episodes."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import User
 from eventstore import marks
 from eventstore.dispatcher import Origin, dispatch
 from eventstore.domain.privacy import ChangePrivacy
-from feeds.models import EnrichedPodcast, Feed, FeedAlias
+from feeds.models import EnrichedPodcast, Feed, FeedAlias, FeedMove
 from tests.factories import UserFactory
 from tests.feeds.rows import alias_key, name_of
 from tests.projecting import bring_up_to_date
@@ -136,6 +138,15 @@ def test_it_is_followed_from_its_page_under_its_own_name(alice: User) -> None:
     bring_up_to_date()
     assert name_of(feed)
     assert "You follow it" in text_of(Visitor(alice).get(page_of(feed)))
+
+
+def test_it_says_for_two_weeks_that_a_feed_has_moved(alice: User) -> None:
+    feed = show(1, 1)
+    done = {"decided": "followed", "reason": "moved", "decided_at": timezone.now() - timedelta(days=13)}
+    FeedMove.objects.create(feed=feed, to_url=feed.url, from_url="https://old.example/", **done)
+    assert "It has been at show1.example since" in text_of(Visitor(alice).get(page_of(feed)))
+    FeedMove.objects.update(decided_at=timezone.now() - timedelta(days=15))
+    assert "It has been at" not in text_of(Visitor(alice).get(page_of(feed)))
 
 
 def test_the_former_address_of_a_moved_feed_leads_to_it(alice: User, bob: User) -> None:
