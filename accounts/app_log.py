@@ -120,7 +120,7 @@ class Entry(Struct, frozen=True, omit_defaults=True, gc=False):
     is_news: bool = False
 
 
-class Line(NamedTuple):
+class CountedEntry(NamedTuple):
     """An entry that occurred ``times`` times, from ``first`` to ``last``."""
 
     entry: Entry
@@ -133,7 +133,7 @@ class App(NamedTuple):
     """An app that has a log. ``agent``: its user agent."""
 
     agent: str
-    newest: Line | None
+    newest: CountedEntry | None
 
 
 def app_of(password: UUID | None, agent: str) -> str:
@@ -155,7 +155,7 @@ def note_wrong_password(user_id: UUID, agent: str, now: datetime) -> None:
     unless_away(lambda: run(NOTE_STRANGER, [_key(user_id)], *values, agent))
 
 
-def read(user_id: UUID, app: str, now: datetime) -> list[Line]:
+def read(user_id: UUID, app: str, now: datetime) -> list[CountedEntry]:
     """Return the lines of an app, newest first; none while Redis is unavailable."""
     found: list[bytes] = unless_away(lambda: run(READ, [_key(user_id)], app)) or []
     lines = [_line(raw) for raw in found]
@@ -171,7 +171,7 @@ def apps(user_id: UUID) -> dict[str, App]:
     }
 
 
-def forget(user_id: UUID, password: UUID | None = None) -> None:
+def delete_lines(user_id: UUID, password: UUID | None = None) -> None:
     """Delete the lines of one app password, or of all apps of a listener."""
     app = "" if password is None else app_of(password, "")
     unless_away(lambda: run(FORGET, [_key(user_id)], app))
@@ -185,10 +185,10 @@ def _values(entry: Entry, now: datetime) -> tuple[int, str, int, int, bytes]:
     return kept, repeats, seconds, seconds - kept, _cipher(settings.SECRET_KEY).encrypt(line, None)
 
 
-def _line(raw: bytes) -> Line:
+def _line(raw: bytes) -> CountedEntry:
     _, times, first, last, sealed = raw.split(b" ", 4)
     entry = _decode(_cipher(settings.SECRET_KEY).decrypt(sealed, None))
-    return Line(entry, int(times), _moment(first), _moment(last))
+    return CountedEntry(entry, int(times), _moment(first), _moment(last))
 
 
 def _moment(seconds: bytes) -> datetime:

@@ -176,7 +176,7 @@ def revoke(user_id: UUID, password: UUID) -> bool:
     apps = [*names_of(f"p:{password.hex}"), *(f"s:{session.hex}" for session in sessions)]
     deleted, _ = AppPassword.objects.filter(pk=password, user_id=user_id).delete()
     if deleted:
-        app_log.forget(user_id, password)
+        app_log.delete_lines(user_id, password)
         SyncMark.objects.filter(user_id=user_id, app__in=apps).delete()
     return bool(deleted)
 

@@ -47,8 +47,8 @@ def complete(user_id: UUID, erase_history: EraseHistory) -> dict[str, int]:
     ledger.record({digest_of(user_id)})
     failpoint("ledgered")
     counts = Counter(erase_history(user_id))
-    refusals.forget(user_id)
-    app_log.forget(user_id)
+    refusals.delete_refusals(user_id)
+    app_log.delete_lines(user_id)
     failpoint("history_erased")
     with transaction.atomic(using="system"):
         counts += _erase_account(user_id)

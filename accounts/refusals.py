@@ -67,7 +67,7 @@ def listed(user_id: UUID, now: datetime) -> list[Refusal]:
     return sorted(recent, key=lambda each: each.at, reverse=True)
 
 
-def forget(user_id: UUID) -> None:
+def delete_refusals(user_id: UUID) -> None:
     """Delete all refusals of a listener."""
     with _tolerated():
         _redis().delete(_key(user_id))

@@ -77,7 +77,7 @@ def empty() -> None:
         )
         tables = ", ".join(str(name) for (name,) in rows)
         connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-    dispatcher.forget()
+    dispatcher.clear_cache()
     log.clear_caches()
 
 

@@ -150,8 +150,8 @@ def running(home: Path, settings: dict[str, str]) -> Iterator[tuple[Web, int, fl
         try:
             assert process.stdout is not None
             lines = iter(process.stdout.readline, b"")
-            said = next((line for line in lines if b"ready at" in line), b"")
-            if not said:
+            ready = next((line for line in lines if b"ready at" in line), b"")
+            if not ready:
                 raise RuntimeError("the instance does not start")
             took = time.monotonic() - began
             threading.Thread(target=lambda: [*lines], daemon=True).start()

@@ -173,9 +173,9 @@ async def warm(tablet: ClientConnection) -> None:
 
 async def hear(phone: ClientConnection, sent: dict[str, float], delays: list[float]) -> None:
     while True:
-        told = items(json.loads(await phone.recv()))
+        received = items(json.loads(await phone.recv()))
         now = time.perf_counter()
-        delays += [1000 * (now - sent[item]) for item in told]
+        delays += [1000 * (now - sent[item]) for item in received]
 
 
 def items(push: dict[str, Any]) -> list[str]:

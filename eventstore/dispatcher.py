@@ -29,10 +29,10 @@ __all__ = [
     "Render",
     "StreamErased",
     "StreamUnreadable",
+    "clear_cache",
     "dispatch",
     "earlier",
     "events_since",
-    "forget",
     "state_of",
 ]
 
@@ -144,9 +144,9 @@ def earlier(stream: Stream, command_id: CommandId) -> Outcome | None:
     return Outcome([], found.version, found.position, stream.user, replayed=True, answer=found.answer)
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Drop every cached state (after a reset of the store)."""
-    _streams.forget()
+    _streams.clear()
 
 
 _streams = Streams()

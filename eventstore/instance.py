@@ -76,7 +76,7 @@ def write(connection: Connection, store: str, id_: UUID) -> None:
     connection.execute(WRITE.format(schema=schema, id=sql.Literal(id_)))
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Let this process open stores of another instance, after a restore has put them in place."""
     _ids.clear()
     _reported.clear()

@@ -326,7 +326,7 @@ class Streams:
                 _, (_, oldest) = self._kept.popitem(last=False)
                 self._entries -= oldest
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         with self._lock:
             self._kept.clear()
             self._entries = 0

@@ -184,10 +184,10 @@ class Device:
 
     def hear(self, live: ClientConnection) -> None:
         """Wait for the next changes by other devices. Their entries have the format of a sync."""
-        told = json.loads(live.recv(timeout=10))
-        for entry in told["data"].get("play_statuses", ()):
+        push = json.loads(live.recv(timeout=10))
+        for entry in push["data"].get("play_statuses", ()):
             self.play_statuses[entry["rss_source_item"]] = entry
-        self.cursor = told["cursor"]
+        self.cursor = push["cursor"]
 
     def show(self) -> None:
         print(f"   the {self.name} sees")
@@ -249,8 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tablet.show()
 
     print("6. The phone comes back, a day late")
-    lost = phone.sync()
-    for conflict in lost:
+    conflicts = phone.sync()
+    for conflict in conflicts:
         mine, theirs = conflict["client"]["position"], conflict["server"]["position"]
         print(f"   its {mine} s of Monday gave way to the tablet's {theirs} s: {conflict['rule']}")
     phone.show()
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         phone.show()
     same = phone.subscriptions == tablet.subscriptions and phone.play_statuses == tablet.play_statuses
     complete = {key: entry["position"] for key, entry in tablet.play_statuses.items()} == expected
-    complete = complete and set(tablet.subscriptions) == {news, science} and len(lost) == 1
+    complete = complete and set(tablet.subscriptions) == {news, science} and len(conflicts) == 1
     print("Both devices agree and nothing was lost." if same and complete else "THE DEVICES DIFFER.")
     return 0 if same and complete else 1
 

@@ -35,7 +35,7 @@ SHORT_OF_SPACE: Final = 0.03
 Level = Literal["good", "warn", "bad"]
 
 
-class Line(NamedTuple):
+class StatusLine(NamedTuple):
     """One thing that is well or not. ``path`` leads to the page with more about it."""
 
     name: str
@@ -44,7 +44,7 @@ class Line(NamedTuple):
     path: str = ""
 
 
-def report(now: datetime) -> dict[str, list[Line]]:
+def report(now: datetime) -> dict[str, list[StatusLine]]:
     """Return the lines under their headings: what answers, what it is doing, which versions are installed."""
     return {
         "Programs": [*_unless_away("Projectors", projectors), *_worker(now)],
@@ -54,48 +54,48 @@ def report(now: datetime) -> dict[str, list[Line]]:
     }
 
 
-def projectors() -> Iterator[Line]:
+def projectors() -> Iterator[StatusLine]:
     """Whether each projector runs somewhere, how far behind they are, and what they could not apply."""
     with connect_projections("projections") as connection:
         running = locks.held(connection, PROJECTORS)
     missing = sorted(PROJECTORS.keys() - running)
     if missing:
-        yield Line("Projectors", "bad", f"Not running: {', '.join(missing)}.")
+        yield StatusLine("Projectors", "bad", f"Not running: {', '.join(missing)}.")
     else:
-        yield Line("Projectors", "good", f"All {len(PROJECTORS)} are running.")
+        yield StatusLine("Projectors", "good", f"All {len(PROJECTORS)} are running.")
     furthest = max(lag.lags(), key=lambda each: each.seconds)
     level: Level = "good" if furthest.seconds < LAG_SECONDS else "warn"
     text = f"{furthest.projector} is {furthest.events:,} events and {furthest.seconds:,.0f} s behind."
-    yield Line(
+    yield StatusLine(
         "Read models", level, text if furthest.events else "Up to date.", _list_of("projectorposition")
     )
     failed = sum(each.failed for each in lag.dead_letter_counts())
     text = f"{failed:,} events could not be applied." if failed else "None."
-    yield Line("Dead letters", "bad" if failed else "good", text, _list_of("deadletter"))
+    yield StatusLine("Dead letters", "bad" if failed else "good", text, _list_of("deadletter"))
 
 
-def stores() -> Iterator[Line]:
+def stores() -> Iterator[StatusLine]:
     """For each store whether it answers and takes writes, and how large its database is; then Redis."""
-    yield from (Line(alias, *_store(alias), "/admin/stores/") for alias in SCHEMAS)
+    yield from (StatusLine(alias, *_store(alias), "/admin/stores/") for alias in SCHEMAS)
     yield _redis()
 
 
-def feeds(now: datetime) -> Iterator[Line]:
+def feeds(now: datetime) -> Iterator[StatusLine]:
     """How the fetching of feeds goes."""
     found = figures(now)
     level: Level = "good" if found.overdue_s < FEEDS_OVERDUE else "warn"
     late = f", the oldest of them for {found.overdue_s / 60:,.0f} min" if found.overdue_s >= 60 else ""
     known, path = found.feeds - found.unwanted, "/admin/feeds/feed/"
-    yield Line("Fresh", level, f"{known:,} are kept fresh; {found.due:,} are due{late}.", path)
+    yield StatusLine("Fresh", level, f"{known:,} are kept fresh; {found.due:,} are due{late}.", path)
     failing = f"{found.failing:,} failed the last time."
-    yield Line("Failing", "warn" if found.failing else "good", failing, f"{path}?state__exact=failing")
+    yield StatusLine("Failing", "warn" if found.failing else "good", failing, f"{path}?state__exact=failing")
 
 
-def versions() -> Iterator[Line]:
+def versions() -> Iterator[StatusLine]:
     """The versions installed here."""
-    yield Line("Balados", "good", settings.VERSION)
-    yield Line("Django", "good", django.get_version())
-    yield Line("Python", "good", platform.python_version())
+    yield StatusLine("Balados", "good", settings.VERSION)
+    yield StatusLine("Django", "good", django.get_version())
+    yield StatusLine("Python", "good", platform.python_version())
 
 
 def worker_run() -> Run | None:
@@ -116,17 +116,17 @@ def _store(alias: str) -> tuple[Level, str]:
     return "bad", "Does not answer."
 
 
-def _worker(now: datetime) -> Iterator[Line]:
+def _worker(now: datetime) -> Iterator[StatusLine]:
     try:
         last = last_run()
         answers = _worker_answers()
     except (redis.RedisError, OSError):
-        yield Line("Worker", "bad", "Unknown: Redis does not answer.")
+        yield StatusLine("Worker", "bad", "Unknown: Redis does not answer.")
         return
     except msgspec.MsgspecError:
-        yield Line("Worker", "warn", "The report of its last run cannot be read.")
+        yield StatusLine("Worker", "warn", "The report of its last run cannot be read.")
         return
-    yield Line("Worker", "good" if answers else "bad", "Running." if answers else "Does not answer.")
+    yield StatusLine("Worker", "good" if answers else "bad", "Running." if answers else "Does not answer.")
     yield _last_run(last, now)
 
 
@@ -141,33 +141,33 @@ def _worker_answers() -> bool:
         )
 
 
-def _last_run(last: Run | None, now: datetime) -> Line:
+def _last_run(last: Run | None, now: datetime) -> StatusLine:
     if last is None or last.finished_at is None:
-        return Line("Five-minute work", "warn", "It has not run yet.")
+        return StatusLine("Five-minute work", "warn", "It has not run yet.")
     ago = now - last.finished_at
     took = (last.finished_at - last.started_at).total_seconds()
     text = f"{timesince(last.finished_at, now)} ago, in {took:,.1f} s"
     if ago > WORKER_RUNS_WITHIN:
-        return Line("Five-minute work", "bad", f"Last {text}: is a worker with the scheduler running?")
-    return Line("Five-minute work", "good", f"Last {text}.")
+        return StatusLine("Five-minute work", "bad", f"Last {text}: is a worker with the scheduler running?")
+    return StatusLine("Five-minute work", "good", f"Last {text}.")
 
 
-def _redis() -> Line:
+def _redis() -> StatusLine:
     try:
         with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as client:
             found: Any = client.info()
     except redis.RedisError:
-        return Line("Redis", "bad", "Does not answer.")
+        return StatusLine("Redis", "bad", "Does not answer.")
     size = found["used_memory"] / 1e6
-    return Line("Redis", "good", f"Redis {found['redis_version']}, {size:,.0f} MB.")
+    return StatusLine("Redis", "good", f"Redis {found['redis_version']}, {size:,.0f} MB.")
 
 
-def _disk() -> Line:
+def _disk() -> StatusLine:
     """The free space of this machine's disk, which has the covers and, with ``make run``, the stores."""
     usage = shutil.disk_usage(settings.BALADOS_HOME)
     free = usage.free / usage.total
     level: Level = "good" if free >= LITTLE_SPACE else "warn" if free >= SHORT_OF_SPACE else "bad"
-    return Line(
+    return StatusLine(
         "Disk of this machine", level, f"{usage.free / 1e9:,.1f} GB free of {usage.total / 1e9:,.1f}."
     )
 
@@ -176,7 +176,7 @@ def _list_of(model: str) -> str:
     return f"/admin/projections/{model}/"
 
 
-def _unless_away(name: str, ask: Callable[[], Iterator[Line]]) -> list[Line]:
+def _unless_away(name: str, ask: Callable[[], Iterator[StatusLine]]) -> list[StatusLine]:
     with suppress_outages():
         return list(ask())
-    return [Line(name, "bad", "Unknown: a store does not answer.")]
+    return [StatusLine(name, "bad", "Unknown: a store does not answer.")]

@@ -35,7 +35,7 @@ def without_programs(aliases: Iterable[Alias]) -> Iterator[dict[Alias, Connectio
 
     Raises ``StillRunning`` if programs are connected, and ``psycopg.OperationalError``.
     """
-    forget()
+    disconnect()
     with contextlib.ExitStack() as held:
         connections = {alias: held.enter_context(connect(alias)) for alias in aliases}
         for alias, connection in connections.items():
@@ -50,14 +50,14 @@ def without_programs(aliases: Iterable[Alias]) -> Iterator[dict[Alias, Connectio
         yield connections
 
 
-def forget() -> None:
+def disconnect() -> None:
     """Drop what this process remembers of the stores, and its connections: the tables may be replaced."""
     for alias in SCHEMAS:
         django.db.connections[alias].close()
         django.db.connections[alias].close_pool()  # type: ignore[attr-defined]
-    dispatcher.forget()
+    dispatcher.clear_cache()
     log.clear_caches()
-    instance.forget()
+    instance.clear_cache()
 
 
 def last_position_of_read_models() -> int:

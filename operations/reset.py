@@ -35,7 +35,7 @@ LOCK_TIMEOUT = "10s"
 logger = logging.getLogger(__name__)
 
 
-class Kind(NamedTuple):
+class ResetKind(NamedTuple):
     """What a kind of reset does, and how it is announced.
 
     ``phrase``: what is typed to confirm. ``stores``: those that are reset, the last one first.
@@ -49,27 +49,27 @@ class Kind(NamedTuple):
     done: str
 
 
-KINDS: Mapping[What, Kind] = {
-    "projections": Kind(
+KINDS: Mapping[What, ResetKind] = {
+    "projections": ResetKind(
         "DELETE",
         ("projections",),
         "Safe: read models are rebuilt from the events.",
         "The read models were rebuilt from the events.",
     ),
-    "system": Kind(
+    "system": ResetKind(
         "DELETE",
         ("system",),
         "Every account, app grant, play token and session goes, and nothing brings them back.",
         "The system store is empty: nobody has an account, and every app and session gets 401.",
     ),
-    "events": Kind(
+    "events": ResetKind(
         "DELETE ALL EVENTS",
         ("events", "projections"),
         "What every listener did goes, and nothing brings it back; the read models go with it. Accounts and"
         " apps stay; devices that sync get a full answer, which is empty.",
         "The log and the read models are empty.",
     ),
-    "all": Kind(
+    "all": ResetKind(
         "DELETE ALL DATA",
         ("system", "events", "projections"),
         "Everything goes, and nothing brings it back.",

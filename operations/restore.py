@@ -25,7 +25,7 @@ from operations import backup, dump, erasures, inventory, maintenance, stores
 from operations.backup import Backup, Damaged, Store
 from operations.errors import Refused
 from operations.exclusive import Say
-from operations.offline import forget, last_position_of_read_models, without_programs
+from operations.offline import disconnect, last_position_of_read_models, without_programs
 from operations.stores import Connection, Note, place, read_note, write_note
 
 # tables with rows that a restore must not overwrite; of the events, only those of users count
@@ -79,7 +79,7 @@ def adopt(aliases: Sequence[Store], say: Say, rebuild: Rebuild, ledgers: Sequenc
 def _follow_up(stopped: Stopped, known: set[str], say: Say, rebuild: Rebuild) -> None:
     """Do what must follow a restore. Can be repeated from the beginning."""
     _unite(stopped)
-    forget()
+    disconnect()
     stores.migrate(0, say)
     if "events" in stopped:
         following = administration.begin_epoch(last_position_of_read_models())

@@ -57,7 +57,7 @@ class CannotCreate(OperatorError):
     """A database is missing and cannot be created."""
 
 
-class Found(NamedTuple):
+class StoreState(NamedTuple):
     """What was found of a store: the id of its instance, and whether it holds anything."""
 
     id: UUID | None = None
@@ -206,17 +206,17 @@ def _instance(anew: Collection[str]) -> UUID:
     return known.pop() if known else uuid4()
 
 
-def _found(alias: str) -> Found:
+def _found(alias: str) -> StoreState:
     """Return what exists of a store. Raises ``psycopg.OperationalError`` when its server is away."""
     server = parameters(alias)
     try:
         with connect(alias) as connection:
-            return Found(instance.read(connection, alias), _is_used(connection, alias))
+            return StoreState(instance.read(connection, alias), _is_used(connection, alias))
     except psycopg.OperationalError:
         with psycopg.connect(**{**server, "dbname": "postgres"}) as connection:
             if connection.execute(DATABASE, [server["dbname"]]).rowcount:
                 raise
-        return Found()
+        return StoreState()
 
 
 def _is_used(connection: Connection, alias: str) -> bool:

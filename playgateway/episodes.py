@@ -62,7 +62,7 @@ SELECT (%(is_open)s AND NOT EXISTS (SELECT FROM "users"."blocked_feeds"
 _ENDS_IN_A_NUMBER = re.compile(r"(?:^|\.)(?:\d+|0x[0-9a-f]*)$", re.IGNORECASE)
 
 
-class Found(NamedTuple):
+class PlayableEpisode(NamedTuple):
     """An episode that may be played and its feed, the location of its file, and
     whether a link that we signed led to it."""
 
@@ -95,7 +95,7 @@ class _Row(NamedTuple):
         return cls(bearer, ids[0], uid, is_closed == "t", ids[1], url)
 
 
-def find(token: str, named: Named, s: str, now: datetime) -> tuple[Bearer | None, Found | None]:
+def find(token: str, named: Named, s: str, now: datetime) -> tuple[Bearer | None, PlayableEpisode | None]:
     """Return the bearer of the token if it is valid, and the named episode if this token may play it.
 
     A token may play episodes of a feed that is open to everybody, of a feed known to its listener, and those
@@ -120,13 +120,13 @@ def find(token: str, named: Named, s: str, now: datetime) -> tuple[Bearer | None
     return row.bearer, None if row.feed_id is None else _open(row, named, s, key)
 
 
-def _open(row: _Row, named: Named, s: str, key: str) -> Found | None:
+def _open(row: _Row, named: Named, s: str, key: str) -> PlayableEpisode | None:
     assert row.feed_id is not None
     feed_uid, episode = UUID(row.feed_uid), _episode(row, named, bytes.fromhex(key))
     location = None if episode is None else location_of(episode[1])
     if episode is None or location is None:
         return None
-    found = Found(episode[0], row.feed_id, feed_uid, location, is_signed=False)
+    found = PlayableEpisode(episode[0], row.feed_id, feed_uid, location, is_signed=False)
     if is_signed(s, row.bearer.token_id, feed_uid, episode[0]):
         return found._replace(is_signed=True)
     return found if row.bearer.lists is None and _may_play(row, named.feed) else None

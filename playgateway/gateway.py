@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from playgateway import episodes, links, promptly, recording, responses, seeking, sessions, tokens, window
-from playgateway.episodes import Found
+from playgateway.episodes import PlayableEpisode
 from playgateway.links import Named
 from playgateway.tokens import Bearer
 from playgateway.window import Kind
@@ -64,7 +64,9 @@ def _signature(request: HttpRequest) -> str:
     return request.GET.get("s", "") if alone is None else alone
 
 
-def _record(request: HttpRequest, bearer: Bearer, named: Named, found: Found, now: datetime) -> None:
+def _record(
+    request: HttpRequest, bearer: Bearer, named: Named, found: PlayableEpisode, now: datetime
+) -> None:
     """Record a play if this request begins one."""
     kind, unsure = window.kind_of(request.method, request.META), False
     if kind is Kind.GOES_ON:
@@ -85,7 +87,7 @@ def _is_page_wanted(request: HttpRequest) -> bool:
     return request.method == "GET" and accepted.strip().lower() == "text/html"
 
 
-def _page(request: HttpRequest, found: Found) -> HttpResponse:
+def _page(request: HttpRequest, found: PlayableEpisode) -> HttpResponse:
     """Return a page that says where the address leads, and leaves it to the reader to follow the link."""
     language = translation.get_language_from_request(request)
     context = {"language": language, "host": found.location.split("/")[2], "location": found.location}

@@ -15,7 +15,7 @@ from accounts.gates import DirectAnswer, has_body, is_remembered
 from accounts.models import PlayToken
 from eventstore.prepared import Prepared
 from playgateway import links, responses, sessions, tokens, window
-from playgateway.episodes import Found, location_of
+from playgateway.episodes import PlayableEpisode, location_of
 from playgateway.middleware import is_play_host
 from playgateway.window import Kind
 from projections.pipeline import Pipeline
@@ -37,7 +37,7 @@ ROUTE, ROUTE_OF_PLAY_HOST = "/play/<str:token>/<path:path>", "/<str:token>/<path
 MOST_KNOWN, LONGEST = 4_096, 1_024
 
 
-class Known(NamedTuple):
+class SeekTarget(NamedTuple):
     """The episode that an address names, and its feed. A merge changes the feed of an episode: it is then
     looked up again."""
 
@@ -50,22 +50,22 @@ class Address(NamedTuple):
     """A play address: its token, what it names, its signature, and the route for the log."""
 
     token: str
-    known: Known
+    known: SeekTarget
     signature: str
     route: str
 
 
-def remember(path: str, found: Found) -> None:
+def remember(path: str, found: PlayableEpisode) -> None:
     """Remember which episode the part of an address after its token names. Only for episodes that a signature
     opened."""
     if len(path) > LONGEST:
         return
     if len(_known) >= MOST_KNOWN:
         _known.clear()
-    _known[path] = Known(found.episode_id, found.feed_id, found.feed_uid)
+    _known[path] = SeekTarget(found.episode_id, found.feed_id, found.feed_uid)
 
 
-_known: dict[str, Known] = {}
+_known: dict[str, SeekTarget] = {}
 
 
 class Seeks:

@@ -127,7 +127,7 @@ class Altered(NamedTuple):
     after: Level
 
 
-class Seen(NamedTuple):
+class PublicActs(NamedTuple):
     """What others see of the last weeks, newest first: each act, and whether it shows the listener's name.
 
     ``named`` and ``unnamed`` count the acts with and without the name.
@@ -192,11 +192,11 @@ def followed(user_id: UUID, changes: Sequence[Change] = ()) -> dict[str, Level]:
     return {feed: "private" if is_secret_feed(feed) else level for feed, level in found.items()}
 
 
-def seen(user_id: UUID, limit: int) -> Seen:
+def seen(user_id: UUID, limit: int) -> PublicActs:
     """Return what others see now."""
     rows = run(SEEN, {"user": user_id, "limit": limit}).fetchall()
     named, total = rows[0][-2:] if rows else (0, 0)
-    return Seen([(Act._make(row[:4]), row[4]) for row in rows], named, total - named)
+    return PublicActs([(Act._make(row[:4]), row[4]) for row in rows], named, total - named)
 
 
 def newest(user_id: UUID) -> Act | None:

@@ -123,9 +123,9 @@ def _used(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 def forget() -> None:
     from eventstore import dispatcher, instance, log
 
-    dispatcher.forget()
+    dispatcher.clear_cache()
     log.clear_caches()
-    instance.forget()
+    instance.clear_cache()
 
 
 def empty(alias: str) -> None:

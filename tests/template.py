@@ -73,7 +73,7 @@ def at(names: Mapping[str, str]) -> Iterator[None]:
 
     for alias, name in names.items():
         connections[alias].settings_dict["NAME"] = name
-    instance.forget()
+    instance.clear_cache()
     yield
     for alias in names:
         connections[alias].close()

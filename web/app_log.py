@@ -165,7 +165,7 @@ def _page(request: HttpRequest, user: User, app: str, name: str, agent: str) -> 
     return render(request, "web/apps/requests.html", context)
 
 
-def _shown(line: app_log.Line) -> Shown:
+def _shown(line: app_log.CountedEntry) -> Shown:
     entry = line.entry
     icon, what = WHAT.get(entry.what, WHAT["other"])
     if entry.what == "refused":

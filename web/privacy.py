@@ -25,7 +25,7 @@ from eventstore.domain.privacy import Level, PrivacyEntry
 from eventstore.domain.sync import SyncUserData
 from feeds.queries import feeds_for
 from projections import exposure
-from projections.exposure import Act, Change, Scope, Seen
+from projections.exposure import Act, Change, PublicActs, Scope
 from projections.profiles import lists_of
 from web import acts, levels, overrides, previews
 from web.acting import for_listeners, is_partial, send
@@ -58,7 +58,7 @@ class Sight(NamedTuple):
     """The latest thing that the listener did, and what others see now."""
 
     newest: Act | None
-    seen: Seen
+    seen: PublicActs
 
     def acts(self) -> list[Act]:
         return [*(act for act, _named in self.seen.acts), *([self.newest] if self.newest else [])]

@@ -28,7 +28,7 @@ class Facet(NamedTuple):
     of: Any = None
 
 
-class Order(NamedTuple):
+class ListOrder(NamedTuple):
     """What a list held, in order, when the event with this ``number`` arrived: those of its ``keys`` that had
     not ``gone`` by an earlier event. Members that leave one after the other share ``keys`` and ``gone``, so
     that the order of a long list that is emptied is kept once."""
@@ -49,15 +49,15 @@ class Order(NamedTuple):
         return self.gone.get(key, self.number) >= self.number
 
 
-def no_order() -> Order:
-    return Order((), {})
+def no_order() -> ListOrder:
+    return ListOrder((), {})
 
 
 class Target(NamedTuple):
     """What a facet is to become again; ``order``: the order of its list at that time."""
 
     facet: Facet
-    order: Order
+    order: ListOrder
 
 
 class Place(NamedTuple):
@@ -286,14 +286,14 @@ def _order(
 
 def _rearranged(wanted: Sequence[str], current: Sequence[str]) -> list[str]:
     """Return the wanted order; each key that it does not name is put after those that it follows now."""
-    order, placed, former = list(wanted), set(wanted), Order(tuple(current), {})
+    order, placed, former = list(wanted), set(wanted), ListOrder(tuple(current), {})
     for key in current:
         if key not in placed:
             _insert(order, placed, key, former)
     return order
 
 
-def _insert(order: list[str], placed: set[str], key: str, former: Order) -> None:
+def _insert(order: list[str], placed: set[str], key: str, former: ListOrder) -> None:
     """Insert a key where it was in another order: after the nearest of its predecessors there that is in
     ``order``, or first. ``placed``: the keys in ``order``."""
     predecessor = next((each for each in former.before(key) if each in placed), None)

@@ -28,7 +28,7 @@ from eventstore.domain.restoring import (
     WHOLE,
     Facet,
     Facets,
-    Order,
+    ListOrder,
     Place,
     Target,
     can_restore,
@@ -146,7 +146,7 @@ class _Step(NamedTuple):
     number: int
     is_chosen: bool
     before: Facet
-    order: Order
+    order: ListOrder
     is_known: bool
 
 
@@ -293,18 +293,18 @@ class _Leaving:
     """The orders of lists, each computed once for all members that leave it one after the other."""
 
     def __init__(self) -> None:
-        self._orders: dict[str, Order] = {}
+        self._orders: dict[str, ListOrder] = {}
 
-    def order(self, place: Place, was: Facets, of: Any, event: Event) -> Order:
+    def order(self, place: Place, was: Facets, of: Any, event: Event) -> ListOrder:
         """Return the order of a list before an event, where the member that it changes may have to go back to
         its place."""
         register = place.register
         if not isinstance(register, OrderedSet) or type(event) is not register.members.off_event:
             self._orders.pop(place.key, None)
-            return Order(was[ORDER].shown, {}) if ORDER in was else no_order()
+            return ListOrder(was[ORDER].shown, {}) if ORDER in was else no_order()
         if place.key not in self._orders:
             is_known = of is not None and register.is_known(of)
-            self._orders[place.key] = Order(register.in_order(of) if is_known else (), {})
+            self._orders[place.key] = ListOrder(register.in_order(of) if is_known else (), {})
         return self._orders[place.key]
 
 
@@ -429,7 +429,7 @@ def _restored(place: Place, of: Any, wanted: Mapping[Part, _Judged], now: dateti
         yield Restored(event, undone.get(name, everything) if name else everything)
 
 
-def _earliest(orders: Sequence[Order], name: str) -> Order:
+def _earliest(orders: Sequence[ListOrder], name: str) -> ListOrder:
     """Return the first of these orders that contains a member: it holds most of its neighbours."""
     key = name.removeprefix(MEMBER)
     return next((order for order in orders if order.has(key)), no_order())

@@ -67,7 +67,7 @@ PLACE = Place.__struct_fields__
 Named: TypeAlias = tuple[UUID, str]
 
 
-class Row(msgspec.Struct, gc=False):
+class ListeningRow(msgspec.Struct, gc=False):
     user_id: UUID
     item_key: Key
     at: datetime
@@ -84,7 +84,7 @@ class Row(msgspec.Struct, gc=False):
     settled: bool
 
 
-class Asked(msgspec.Struct, gc=False):
+class RowKey(msgspec.Struct, gc=False):
     user_id: UUID
     item_key: str
     device_key: str | None = None
@@ -104,7 +104,7 @@ class Places:
 
 
 Arrived: TypeAlias = dict[Named, Places]
-COLUMNS = columns_in(Row)
+COLUMNS = columns_in(ListeningRow)
 ROWS = Rows(
     TABLE, COLUMNS, keys=4, merge=", ".join(f"{name} = EXCLUDED.{name}" for name in list(COLUMNS)[4:])
 )
@@ -176,7 +176,7 @@ def _is_late(places: Places, before: Before) -> bool:
 def _before(arrived: Arrived, cursor: Cursor[Any], tables: Tables) -> dict[Named, Before]:
     """Return what is known of each episode, and of the devices that report new places of it."""
     asked = {(*named, device) for named, places in arrived.items() for _, device in places.by_key}
-    wanted = as_json([Asked(user_id, key, key_of(device)) for user_id, key, device in asked])
+    wanted = as_json([RowKey(user_id, key, key_of(device)) for user_id, key, device in asked])
     found: dict[Named, Before] = {}
     for row in answer(cursor, _newest_of(tables[TABLE].as_string(None)), [wanted]):
         last, own, heard = row[2:5], row[5:10], row[10:15]
@@ -206,7 +206,7 @@ def _recounted(late: Arrived, cursor: Cursor[Any], tables: Tables) -> dict[Named
     if not late:
         return {}
     statement = WHOLE.format(table=tables[TABLE], columns=listed(PLACE))
-    wanted = as_json([Asked(user_id, key) for user_id, key in late])
+    wanted = as_json([RowKey(user_id, key) for user_id, key in late])
     known: dict[Named, dict[Any, Place]] = {}
     for user_id, key, *values in answer(cursor, statement, [wanted]):
         place = Place(*values)
@@ -221,9 +221,9 @@ def _recounted(late: Arrived, cursor: Cursor[Any], tables: Tables) -> dict[Named
     return changed
 
 
-def _rows(arrived: Arrived, places: Mapping[Named, Iterable[Place]]) -> list[Row]:
+def _rows(arrived: Arrived, places: Mapping[Named, Iterable[Place]]) -> list[ListeningRow]:
     return [
-        Row(
+        ListeningRow(
             user_id=user_id,
             item_key=key,
             device_key=key_of(place.device),

@@ -71,7 +71,7 @@ TELLING: dict[type[Event], tuple[str, str, bool]] = {
 }
 
 
-class Row(msgspec.Struct, gc=False):
+class ActivityRow(msgspec.Struct, gc=False):
     """What is known of an act: a feed followed, an episode played or saved, a share."""
 
     user_id: UUID
@@ -112,7 +112,7 @@ class Level(msgspec.Struct, gc=False):
     changed_at: datetime
 
 
-ACTIVITY = Rows("users.activity", columns_in(Row), keys=3, merge=MERGE)
+ACTIVITY = Rows("users.activity", columns_in(ActivityRow), keys=3, merge=MERGE)
 # without feed and item, so their spelling does not matter here
 LEVELS = Rows(
     "users.activity_levels",
@@ -155,7 +155,7 @@ def _join(cursor: Cursor[Any], tables: Tables, event: EpisodeIdentified) -> None
 
 def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> None:
     names = _names(tables)
-    rows: dict[tuple[UUID, str, str], Row] = {}
+    rows: dict[tuple[UUID, str, str], ActivityRow] = {}
     touched: set[Scope] = set()
     reached: set[Scope] = set()
     levels: dict[UUID, Privacy] = {}
@@ -225,14 +225,16 @@ def _apply_part(facts: Sequence[Fact], cursor: Cursor[Any], tables: Tables) -> N
         cursor.execute(show.format(**names), _parameters(touched, reached, marked))
 
 
-def _row(event: Any, kind: str, event_id: str) -> Row:
+def _row(event: Any, kind: str, event_id: str) -> ActivityRow:
     feed, item = event.rss_source_feed, getattr(event, "rss_source_item", None)
     feed_key, item_key = digests_of(feed, item)
     key = event_id if kind == "share" else item_key or feed_key
     assert feed_key is not None
     assert key is not None
     guid_key = None if item is None else guid_key_of(item)
-    return Row(event.user_id, kind, key, feed_key, feed, item, item_key, guid_key, _is_secret(feed, item))
+    return ActivityRow(
+        event.user_id, kind, key, feed_key, feed, item, item_key, guid_key, _is_secret(feed, item)
+    )
 
 
 def _is_secret(feed: str, item: str | None) -> bool:

@@ -258,7 +258,7 @@ def test_a_late_writer_is_refused_whether_he_knew_the_stream_or_not(alice: User,
         dispatch(command(2), Origin())
     with pytest.raises(StreamErased):
         dispatch(command(1), Origin(), command_id=key)
-    dispatcher.forget()
+    dispatcher.clear_cache()
     log.clear_caches()
     with pytest.raises(StreamErased):
         dispatch(command(3), Origin())

@@ -123,7 +123,7 @@ def test_an_unreadable_entry_is_503_and_nothing_is_decided_without_it(phone: Dev
     phone.post("plays", play())
     with django.db.connections["events"].cursor() as cursor:
         cursor.execute("UPDATE events.snapshots SET state = 'dreamt'")
-    dispatcher.forget()
+    dispatcher.clear_cache()
     before = count_events()
     answer = phone.post("sync", {"play_statuses": [status(2), status(1)]})
     assert (answer.status_code, code_of(answer)) == (503, "unreadable")

@@ -224,7 +224,7 @@ def test_two_devices_at_once_end_with_the_same(phone: Device, tablet: Device) ->
     def round_of(device: Device, number: int) -> int:
         try:
             # forget cached state, so that the two devices meet in the store, as two processes do
-            dispatcher.forget()
+            dispatcher.clear_cache()
             name = feed(len(device.claims["device_id"]))
             entry = status(number % 7, LATE, position=number, rss_source_feed=name)
             return device.post("sync", {"play_statuses": [entry, status(100 + number)]}).status_code
@@ -234,7 +234,7 @@ def test_two_devices_at_once_end_with_the_same(phone: Device, tablet: Device) ->
     with ThreadPoolExecutor(2) as pool:
         rounds = [pool.submit(round_of, device, number) for number in range(50) for device in (phone, tablet)]
         assert {done.result() for done in rounds} == {200}
-    dispatcher.forget()
+    dispatcher.clear_cache()
     assert phone.sync()["data"] == tablet.sync()["data"]
     data = phone.sync()["data"]["play_statuses"]
     furthest = {entry["rss_source_item"]: entry["position"] for entry in data}

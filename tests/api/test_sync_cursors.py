@@ -50,7 +50,7 @@ def test_a_cursor_ahead_of_the_server_gets_everything(phone: Device) -> None:
     cursor = phone.sync()["cursor"]
     with connections["events"].cursor() as cursors:
         cursors.execute("TRUNCATE events.events, events.snapshots")
-    dispatcher.forget()
+    dispatcher.clear_cache()
     answer = phone.sync(cursor, play_statuses=[status(1)])
     assert answer["full"]
     assert answer["data"]["play_statuses"] == [status(1)]
@@ -84,7 +84,7 @@ def test_a_cursor_whose_events_cannot_be_read_gets_everything(
 def test_a_sync_holds_its_own_and_what_another_process_wrote(phone: Device, key: dict[str, str]) -> None:
     cursor = phone.sync(play_statuses=[status(1)])["cursor"]
     phone.post("plays", play(2))
-    dispatcher.forget()
+    dispatcher.clear_cache()
     answer = document(phone.post("sync", {"cursor": cursor, "play_statuses": [status(3)]}, **key))
     assert not answer["full"]
     assert [entry["rss_source_item"] for entry in answer["data"]["play_statuses"]] == [item(2), item(3)]

@@ -62,7 +62,7 @@ def test_a_repeat_gets_the_first_answer_and_records_nothing(again: Any) -> None:
 def test_it_is_remembered_over_a_restart() -> None:
     command_id = an_id()
     dispatch(play(7), command_id, seen)
-    dispatcher.forget()
+    dispatcher.clear_cache()
     log.clear_caches()
     assert dispatch(play(7), command_id, never).answer == b"version 1, at 7"
 
@@ -206,7 +206,7 @@ def test_an_id_that_is_taken_and_purged_at_once_is_a_conflict(monkeypatch: pytes
 def test_nothing_is_remembered_of_a_command_on_an_entry_that_cannot_be_read() -> None:
     dispatch(play())
     execute("UPDATE events.snapshots SET state = ''")
-    dispatcher.forget()
+    dispatcher.clear_cache()
     with pytest.raises(dispatcher.StreamUnreadable):
         dispatch(play(), an_id(), seen)
     assert execute("SELECT count(*) FROM events.commands") == [(0,)]

@@ -218,7 +218,7 @@ def test_an_erased_user_is_refused() -> None:
     dispatch(subscribe())
     execute("UPDATE events.streams SET tombstone = now() WHERE id = %s", log.stream_of(ALICE))
     log.clear_caches()
-    dispatcher.forget()
+    dispatcher.clear_cache()
     with pytest.raises(StreamErased):
         dispatch(play())
 

@@ -103,7 +103,7 @@ def test_it_records_what_a_small_append_would_record(
     assert large.user == replayed()
 
     execute("TRUNCATE events.events, events.snapshots")
-    dispatcher.forget()
+    dispatcher.clear_cache()
     monkeypatch.setattr(dispatcher, "MANY", 1_000)
     heard_before()
     dispatcher.dispatch(command, Origin())
@@ -162,7 +162,7 @@ def test_after_a_lost_race_everything_is_decided_and_rendered_again(
 def test_what_was_folded_anew_since_it_was_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     dispatch(play(7, item=item_of("episode 1", "")))
     execute("DELETE FROM events.snapshots")
-    dispatcher.forget()
+    dispatcher.clear_cache()
     attempts: list[int | None] = []
 
     def late(*arguments: Any) -> int | None:
@@ -204,7 +204,7 @@ def test_of_the_same_command_twice_at_once_one_is_recorded(monkeypatch: pytest.M
 
     def late(*arguments: Any) -> int | None:
         if next(races, False):
-            dispatcher.forget()
+            dispatcher.clear_cache()
             whole(sync(4), lambda outcome: b"the rival", command_id)
         return real(*arguments)
 

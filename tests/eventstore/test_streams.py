@@ -100,7 +100,7 @@ def test_a_command_reads_what_it_names_and_the_next_of_the_same_episode_nothing(
 def test_the_first_command_in_a_process_finds_the_stream_with_the_state(asked: Asked) -> None:
     dispatch(play(1))
     log.clear_caches()
-    dispatcher.forget()
+    dispatcher.clear_cache()
     asked.clear()
     with patch.object(Prepared, "rows", autospec=True, side_effect=Prepared.rows) as executed:
         dispatch(play(2))
@@ -148,7 +148,7 @@ def test_a_command_reads_once_also_where_another_process_has_appended(asked: Ask
 def test_of_a_long_history_a_command_reads_a_few_entries(asked: Asked) -> None:
     plays = [PlayEntry(NEWS, item_of(f"item-{number}", ""), number, False, NOON) for number in range(300)]
     dispatch(SyncUserData(user_id=ALICE, now=NOON, play_statuses=plays))
-    dispatcher.forget()
+    dispatcher.clear_cache()
     asked.clear()
     with patch.object(Prepared, "rows", autospec=True, side_effect=Prepared.rows) as executed:
         outcome = dispatch(play(1_000, item=item_of("item-7", "")))
@@ -168,7 +168,7 @@ def listened(first: int, count: int, *, minute: int = 0) -> SyncUserData:
 def test_a_large_sync_adds_what_is_new_and_changes_what_is_known() -> None:
     dispatch(subscribe())
     for first in (0, 150):
-        dispatcher.forget()
+        dispatcher.clear_cache()
         outcome = dispatch(listened(first, 300, minute=first))
         assert len(outcome.events) == 300
         assert kept() == replayed()
@@ -177,7 +177,7 @@ def test_a_large_sync_adds_what_is_new_and_changes_what_is_known() -> None:
 def test_what_was_folded_anew_since_it_was_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     dispatch(listened(0, 2))
     execute("DELETE FROM events.snapshots")
-    dispatcher.forget()
+    dispatcher.clear_cache()
     append = log.append
     attempts: list[int | None] = []
 
@@ -216,7 +216,7 @@ def test_an_episode_is_found_by_less_than_its_name_without_reading_all(asked: As
         for n in range(300)
     ]
     dispatch(SyncUserData(user_id=ALICE, now=NOON, play_statuses=plays))
-    dispatcher.forget()
+    dispatcher.clear_cache()
     asked.clear()
     outcome = dispatch(move(77, item=item))
     assert [one.position for one in outcome.events] == [77]  # type: ignore[attr-defined]
@@ -272,7 +272,7 @@ def test_entries_of_another_shape_are_folded_anew(monkeypatch: pytest.MonkeyPatc
     dispatch(play(8))
     execute("UPDATE events.snapshots SET state = 'of another shape'")
     monkeypatch.setattr(streams, "STATE_SCHEMA", STATE_SCHEMA + 1)
-    dispatcher.forget()
+    dispatcher.clear_cache()
     assert dispatch(play(9)).user == replayed()
     assert kept() == replayed()
     assert execute("SELECT state_schema FROM events.streams") == [(STATE_SCHEMA + 1,)]
@@ -282,7 +282,7 @@ def test_many_fold_anew_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     dispatch(play(8))
     execute("DELETE FROM events.snapshots")
     monkeypatch.setattr(streams, "STATE_SCHEMA", STATE_SCHEMA + 1)
-    dispatcher.forget()
+    dispatcher.clear_cache()
     at_once(6, lambda number: dispatch(play(number, item=item_of(f"item-{number}", ""))).version)
     assert kept() == replayed()
     assert len(kept().plays) == 7
@@ -291,7 +291,7 @@ def test_many_fold_anew_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_decided_on_an_entry_that_cannot_be_read() -> None:
     dispatch(play(8))
     execute("UPDATE events.snapshots SET state = %s", '{"feed": "secret"}')
-    dispatcher.forget()
+    dispatcher.clear_cache()
     with pytest.raises(StreamUnreadable, match="version 1") as refused:
         dispatch(play(9))
     assert "secret" not in str(refused.value)

@@ -117,7 +117,7 @@ def act(one: Listener, what: str, clock: Clock) -> None:
         case "unfollow":
             one.sync_feeds([], [feed_url((one.count + 1) % 4)])
         case "other server":
-            dispatcher.forget()
+            dispatcher.clear_cache()
         case "sign in again":
             one.app.client.cookies.clear()
         case _:

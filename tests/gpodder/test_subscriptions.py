@@ -277,7 +277,7 @@ def test_what_is_held_outlives_the_events_that_said_so(
     gone = held(phone, 11, 20)
     since = phone.subscriptions()["timestamp"]
     assert work().events_deleted
-    dispatcher.forget()
+    dispatcher.clear_cache()
     live = read_models()
     rebuild(list(PROJECTORS.values()))
     assert read_models() == live

@@ -236,7 +236,7 @@ def test_a_stream_that_cannot_be_read_keeps_everything_and_holds_up_nobody() -> 
             " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
             [log.stream_of(ALICE), len(before) + 1],
         )
-    dispatcher.forget()
+    dispatcher.clear_cache()
     done = work(wait=not_now)
     assert (done.users_due, done.users_checkpointed) == (2, 1)
     assert event_types(ALICE) == [*before, "UserSang"]
@@ -348,7 +348,7 @@ def test_a_stream_that_has_grown_by_much_gets_a_checkpoint() -> None:
 def test_commands_are_decided_on_the_checkpoint_as_on_the_events() -> None:
     do(*life(ALICE))
     work()
-    dispatcher.forget()
+    dispatcher.clear_cache()
     assert dispatcher.dispatch(Subscribe(user_id=ALICE, feed=NEWS, now=NOON), Origin()).events == []
     outcome = dispatcher.dispatch(play(ALICE, 50, TUESDAY), Origin())
     assert [type(event).__name__ for event in outcome.events] == ["PlayRecorded"]

@@ -96,7 +96,7 @@ class Listener(threading.Thread):
             if self._new is not None:
                 with override_connection(self._alias, self._new):
                     log.clear_caches()
-                    dispatcher.forget()
+                    dispatcher.clear_cache()
                     self._play(lambda: False)
         except Exception as failure:
             self.failure = failure

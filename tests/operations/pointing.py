@@ -64,7 +64,7 @@ def tables(objects: frozenset[tuple[str, ...]]) -> set[str]:
 
 
 def _point(names: dict[str, str]) -> None:
-    instance.forget()
+    instance.clear_cache()
     for alias, name in names.items():
         connections[alias].close()
         cast(Any, connections[alias]).close_pool()

@@ -60,7 +60,7 @@ def allowed(settings: Settings, stores: None) -> None:
 def answered(stores: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return ``answered(what, *lines)``, which pipes these lines into db_reset and returns its output."""
     # background threads of earlier tests may still be connected
-    offline.forget()
+    offline.disconnect()
     for alias in SCHEMAS:
         with psycopg.connect(**parameters(alias), autocommit=True) as ending:
             ending.execute(END_SESSIONS)

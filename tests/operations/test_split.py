@@ -122,7 +122,7 @@ def not_confirmed(phrase: str) -> None:
 
 def forget() -> None:
     log.clear_caches()
-    dispatcher.forget()
+    dispatcher.clear_cache()
 
 
 def record_there(there: Settings, number: int) -> list[int]:

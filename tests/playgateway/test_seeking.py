@@ -16,7 +16,7 @@ from accounts.models import User
 from eventstore import counters
 from feeds.models import Episode, Feed
 from playgateway import seeking, sessions, window
-from playgateway.episodes import Found
+from playgateway.episodes import PlayableEpisode
 from playgateway.links import sign
 from projections.connect import connect
 from projections.pipeline import Pipeline
@@ -271,7 +271,7 @@ def test_while_the_connection_is_broken_django_answers(radio: Player, episode: E
 
 def test_what_is_remembered_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = Feed(pk=1)
-    found = Found(1, 1, feed.uid, "https://audio.example/1.mp3", is_signed=True)
+    found = PlayableEpisode(1, 1, feed.uid, "https://audio.example/1.mp3", is_signed=True)
     monkeypatch.setattr(seeking, "MOST_KNOWN", 3)
     for number in range(5):
         seeking.remember(f"a/{number}", found)

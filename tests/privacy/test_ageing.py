@@ -90,7 +90,7 @@ def test_what_the_worker_leaves_makes_the_same_rows(
         if data.draw(st.booleans()):
             project()
         if pause == 9:
-            dispatcher.forget()
+            dispatcher.clear_cache()
             work(minutes(data.draw(st.integers(-9, passed))))
     project()
     live = dump(connection)

@@ -106,7 +106,7 @@ def test_for_each_level_and_override_the_preview_is_what_the_public_then_sees() 
     for levels in product(LEVELS[:3], LEVELS, LEVELS[::3]):
         wanted = [Change(scope[0], scope[1], to) for scope, to in zip(scopes, levels, strict=True)]
         public = change(alice, wanted, next(times), public)
-    assert exposure.seen(alice, 1_000) == exposure.Seen([], 0, 0)
+    assert exposure.seen(alice, 1_000) == exposure.PublicActs([], 0, 0)
     both = [Change(None, None, "anonymous"), Change(FEEDS[0], None, "public")]
     public = change(alice, both, next(times), public)
     now = exposure.seen(alice, 1_000)

@@ -32,7 +32,7 @@ def path_of(user: User) -> str:
     return f"/apps/passwords/{AppPassword.objects.get(user=user).pk}/requests"
 
 
-def lines_of(user: User) -> list[app_log.Line]:
+def lines_of(user: User) -> list[app_log.CountedEntry]:
     return app_log.read(user.pk, app_log.app_of(AppPassword.objects.get(user=user).pk, ""), datetime.now(UTC))
 
 
@@ -133,7 +133,7 @@ def test_lines_are_few_and_end_with_their_time_their_app_and_their_account(alice
     assert len(app_log.read(alice.pk, app, NOW + app_log.KEPT_FOR + timedelta(minutes=50))) == 9
     app_log.note(alice.pk, row.pk, "x", entry, NOW + app_log.KEPT_FOR + timedelta(minutes=50))
     assert len(app_log.read(alice.pk, app, NOW)) == 10
-    app_log.forget(alice.pk, row.pk)
+    app_log.delete_lines(alice.pk, row.pk)
     assert (app_log.read(alice.pk, app, NOW), app_log.apps(alice.pk)) == ([], {})
     app_log.note(alice.pk, row.pk, "x", entry, NOW)
     erasure.begin(alice.pk, NOW)

@@ -36,7 +36,7 @@ def away(alias: str) -> Iterator[None]:
 
     connection = connections[alias]
     connection.close()
-    dispatcher.forget()
+    dispatcher.clear_cache()
     log.clear_caches()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "get_new_connection", fail)
