@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from api.auth import ANY_GRANT
 from api.episodes import needed
+from api.glossary import explain
 from api.operations import Operation, RawBody, operation_of
 from api.parameters import IDEMPOTENCY_KEY, LAST_POSITION, POSITION
 from api.validation import fields_of
@@ -20,7 +21,17 @@ from api.validation import fields_of
 Document = dict[str, Any]
 
 REFERENCE = "#/components/schemas/{name}"
-SECURITY = {"request_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+SECURITY = {
+    "request_token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": (
+            "Signed by the app (RS256): `iss`, its id; `sub`, the id of the user who has let it in; `iat` and"
+            " `exp`, an hour apart at most; `device_id` and `device_name`."
+        ),
+    }
+}
 # for requests that never reach the API
 BY_THE_SERVER = "If the HTTP server itself rejects a request that it cannot parse, the response has no body."
 ERRORS = {
@@ -109,6 +120,8 @@ def add_components(
     for struct in structs:
         for described in (struct, *(field.entries for field in fields_of(struct) if field.entries)):
             schemas[described.__name__].update(_rules(described))
+    for name, schema in schemas.items():
+        explain(name, schema)
     result["components"]["securitySchemes"] = SECURITY
     return result
 

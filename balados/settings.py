@@ -236,7 +236,10 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Balados",
-    "DESCRIPTION": "Keeps a listener's podcasts in step across apps and devices.",
+    "DESCRIPTION": (
+        "Keeps a listener's podcasts in step across apps and devices. How an app is let in, what its tokens"
+        " hold, how devices sync and what each error asks for is explained in docs/apps.md of the source."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": ["api.schema.add_components"],
