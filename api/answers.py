@@ -4,6 +4,7 @@ seen."""
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -15,7 +16,9 @@ from rest_framework.response import Response
 from accounts import grants
 from api.auth import caller_of
 from api.clock import now
+from api.episodes import show_episodes
 from api.errors import FieldError, Invalid
+from api.fields import PageQuery
 from api.parameters import POSITION, command_id, wanted_position
 from api.renderers import JsonRenderer
 from eventstore import log
@@ -25,7 +28,7 @@ from eventstore.domain.messages import Command, Origin
 from eventstore.log import RememberedCommand
 from jobs.announcing import announce
 from projections import replicas
-from projections.queries import Page, wait_for
+from projections.queries import Page, Query, wait_for
 
 Success = Literal["success"]
 
@@ -129,6 +132,21 @@ def answer_page(
     """Answer with what ``render`` makes of the rows of a ``page`` and the cursor of the next page."""
     found = page(request, projector, read)
     return answer(render(found.rows, found.next), found.position)
+
+
+def answer_entries(
+    request: Request, listed: Query[Any], query: PageQuery, shape: Callable[[list[Any], str | None], Struct]
+) -> Response:
+    """Answer with a page of the caller's entries of a topic, each with all three ways of naming its
+    episode."""
+    caller = caller_of(request).user_id
+
+    def render(entries: list[Any], following: str | None) -> Struct:
+        show_episodes(entries)
+        return shape(entries, following)
+
+    read = partial(listed.page, [caller], {}, query.cursor, query.limit)
+    return answer_page(request, listed.projector, read, render)
 
 
 def consume_jti(request: Request) -> None:

@@ -5,8 +5,7 @@ from msgspec import Struct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.answers import answer_page
-from api.auth import caller_of
+from api.answers import answer_entries
 from api.fields import PageQuery
 from api.operations import operation
 from api.views import View
@@ -27,9 +26,7 @@ class DevicesView(View):
     @operation("List devices", answers={200: Devices})
     def get(self, request: Request, query: PageQuery) -> Response:
         """The devices of gpodder apps, in a stable order."""
-        user_id = caller_of(request).user_id
-        read = lambda: DEVICES.page([user_id], {}, query.cursor, query.limit)  # noqa: E731
-        return answer_page(request, "devices", read, Devices)
+        return answer_entries(request, DEVICES, query, Devices)
 
 
 paths = [path("devices", DevicesView.as_view())]

@@ -5,9 +5,7 @@ from msgspec import Struct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.answers import answer_page
-from api.auth import caller_of
-from api.episodes import show_episodes
+from api.answers import answer_entries
 from api.fields import PageQuery
 from api.operations import operation
 from api.views import View
@@ -27,18 +25,7 @@ class EpisodeActionsView(View):
     def get(self, request: Request, query: PageQuery) -> Response:
         """The newest download, deletion or mark as new of each episode, the oldest first, so that reading
         page by page misses none. Plays are listed with the plays."""
-        user_id = caller_of(request).user_id
-        return answer_page(
-            request,
-            "episode_actions",
-            lambda: EPISODE_ACTIONS.page([user_id], {}, query.cursor, query.limit),
-            _shown,
-        )
-
-
-def _shown(entries: list[EpisodeActionEntry], following: str | None) -> EpisodeActions:
-    show_episodes(entries)
-    return EpisodeActions(entries, following)
+        return answer_entries(request, EPISODE_ACTIONS, query, EpisodeActions)
 
 
 paths = [path("episode_actions", EpisodeActionsView.as_view())]

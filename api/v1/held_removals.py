@@ -7,7 +7,7 @@ from msgspec import Struct
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.answers import Done, answer_page, dispatch_and_answer
+from api.answers import Done, answer_entries, dispatch_and_answer
 from api.auth import caller_of
 from api.clock import now
 from api.fields import Feed, PageQuery, meta
@@ -49,9 +49,7 @@ class HeldRemovalsView(View):
     def get(self, request: Request, query: PageQuery) -> Response:
         """Podcasts that an app wanted to unfollow, so many at once that the user is asked first. They remain
         followed until the user decides. In a stable order."""
-        user_id = caller_of(request).user_id
-        read = lambda: HELD_REMOVALS.page([user_id], {}, query.cursor, query.limit)  # noqa: E731
-        return answer_page(request, "held_removals", read, HeldRemovals)
+        return answer_entries(request, HELD_REMOVALS, query, HeldRemovals)
 
     @operation("Settle held removals", answers={200: Done})
     def post(self, request: Request, body: SettleBody) -> Response:
