@@ -32,6 +32,7 @@ from web.toasts import render_toasts, tell, undo_of
 
 PAGE = 48
 MOST_FOLLOWED = 10_000
+MOST_LISTS = 1_000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,7 +82,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
     wanted = form.cleaned_data if form.is_valid() else form.defaults
     with caught_up(request, "subscriptions", "plays", "collections", "privacy", "held_removals"):
         followed = _followed(user.pk)
-        collections = [row for row in lists.COLLECTIONS.page(user.pk).rows if not row.is_default]
+        collections = lists.COLLECTIONS.page(user.pk, limit=MOST_LISTS).rows
         found = _in_collection(user.pk, followed, wanted["collection"])
         if text := wanted["q"].casefold():
             found = [each for each in found if each.holds(text)]
@@ -187,9 +188,10 @@ def _in_collection(user_id: UUID, followed: list[Followed], collection: UUID | N
 
 
 def _filters(form: ListForm, collections: Sequence[CollectionRow]) -> list[Filter]:
-    """Return the filters: all subscriptions, and those of each collection; none
-    if there are no collections."""
-    if not collections:
+    """Return the filters: all subscriptions, and those of each collection by name; none if there are no
+    collections but the default one."""
+    named = sorted((row for row in collections if not row.is_default), key=lambda row: row.name.casefold())
+    if not named:
         return []
     chosen = getattr(form, "cleaned_data", {}).get("collection")
     everything = Filter(_("All"), form.address("/subscriptions", collection=""), is_chosen=chosen is None)
@@ -200,7 +202,7 @@ def _filters(form: ListForm, collections: Sequence[CollectionRow]) -> list[Filte
             is_chosen=row.id == chosen,
             color=row.color or "",
         )
-        for row in collections
+        for row in named
     ]
     return [everything, *own]
 

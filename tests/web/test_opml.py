@@ -41,6 +41,13 @@ def test_a_list_is_followed_and_its_bad_rows_are_named(alice: User) -> None:
     assert facts(text_of(send(alice, listed))) == ["0", "30", "1", "3"]
 
 
+def test_a_long_address_that_is_refused_is_cut(alice: User) -> None:
+    page = text_of(send(alice, opml("https://show.example/" + "x" * 3_000)))
+    assert "Line " in page
+    assert "https://show.example/xxxx" in page
+    assert "x" * 300 not in page
+
+
 def test_what_is_no_list_says_so_beside_its_field(alice: User) -> None:
     for content, message in [("hello", "no list of podcasts"), ("", "is empty"), (None, "required")]:
         answer = send(alice, content)

@@ -80,6 +80,17 @@ def test_a_collection_is_looked_at_alone(alice: User, bob: User) -> None:
     assert titles(Visitor(bob).get(LIST, {"collection": str(collection)})) == []
 
 
+def test_collections_are_offered_by_name_however_many_there_are(alice: User) -> None:
+    follow(alice, show(1))
+    names = [f"Folder {number:03}" for number in range(120)]
+    for number, name in enumerate(reversed(names)):
+        order = CreateCollection(user_id=alice.pk, collection_id=UUID(int=number + 1), name=name, now=NOW)
+        dispatch(order, Origin())
+    bring_up_to_date()
+    page = text_of(Visitor(alice).get(LIST))
+    assert re.findall(r"Folder \d{3}", page) == names
+
+
 def test_who_sees_what_is_shown_at_a_glance(alice: User) -> None:
     feeds = [show(1), show(2)]
     follow(alice, *feeds)
