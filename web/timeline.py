@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +26,8 @@ from web.public import Known, followed_by, for_everybody, hidden_from, known_of
 from web.shown import Episode, Podcast
 
 PAGE = 40
+# the number of pages in which acts that can be shown are looked for
+MOST_READ: Final = 4
 # by kind of act: an icon, and what somebody did
 ACTS: Final[dict[str, tuple[str, str | Promise]]] = {
     "subscribe": ("circle-plus", _("{who} follows a podcast")),
@@ -56,12 +59,12 @@ def timeline(request: HttpRequest) -> HttpResponse:
     wanted = form.cleaned_data
     hidden = hidden_from(request)
     try:
-        rows, following = public.timeline(PAGE, wanted["kind"] or None, None, wanted["after"] or None, hidden)
+        acts, following = _page(request, wanted["kind"] or None, wanted["after"] or None, hidden)
     except Behind:
         return render(request, "web/discovery/timeline.html", {"form": form, "is_late": True})
     context = {
         "form": form,
-        "acts": _acts(request, rows),
+        "acts": acts,
         "hidden": len(hidden),
         "searched": wanted["kind"],
         "following": form.address("/timeline", after=following) if following else "",
@@ -77,6 +80,19 @@ def show_all(request: HttpRequest, user: User) -> HttpResponse:
     user.hidden_podcasts = []
     user.save(update_fields=["hidden_podcasts"])
     return redirect("/timeline")
+
+
+def _page(
+    request: HttpRequest, kind: public.Kind | None, after: str | None, hidden: Sequence[UUID]
+) -> tuple[list[Act], str | None]:
+    """Return the acts of a page, and the cursor of the next. Where nothing of a page can be shown yet, as
+    after the import of podcasts that are still to be fetched, a few more are read."""
+    for _page_read in range(MOST_READ):
+        rows, after = public.timeline(PAGE, kind, None, after, hidden)
+        acts_found = _acts(request, rows)
+        if acts_found or not after:
+            break
+    return acts_found, after
 
 
 def _acts(request: HttpRequest, rows: Sequence[PublicRow]) -> list[Act]:

@@ -1,6 +1,7 @@
 """/trending/… and /timeline, and what visitors see of them on the first page."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -10,14 +11,17 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import User
 from eventstore.dispatcher import Origin, dispatch
+from eventstore.domain.identifiers import feed_of_url
 from eventstore.domain.privacy import ChangePrivacy, Level
 from eventstore.domain.saved import SaveEpisode
+from eventstore.domain.subscriptions import Subscribe
 from feeds.models import Feed
 from projections import popularity
 from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date, lagging_projectors
 from tests.web.library import HOSTILE, NOW, follow, hear, page_of, show
 from tests.web.people import Visitor, text_of
+from web import timeline
 
 HTMX = {"HX-Request": "true"}
 
@@ -97,6 +101,22 @@ def test_the_timeline_tells_who_did_what(shows: list[Feed]) -> None:
     assert Visitor().get("/u/Alice").status_code == 200
     assert names(read("/timeline", kind="play")) == ["Episode 1-0"]
     assert Visitor().get("/timeline", {"after": "x"}).status_code == 400
+
+
+def test_acts_that_cannot_be_shown_yet_hide_no_others(
+    shows: list[Feed], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        unknown = feed_of_url(f"https://not-fetched.example/{number}.xml")
+        later = NOW + timedelta(hours=number + 1)
+        dispatch(Subscribe(user_id=alice.pk, feed=unknown, now=later), Origin())
+    bring_up_to_date()
+    monkeypatch.setattr(timeline, "PAGE", 1)
+    assert len(names(read("/timeline"))) == 1
+    monkeypatch.setattr(timeline, "MOST_READ", 2)
+    page = read("/timeline")
+    assert "Nothing to show here yet" in page
+    assert 'rel="next"' in page
 
 
 def test_who_is_anonymous_has_no_name(shows: list[Feed], bob: User) -> None:
