@@ -15,6 +15,11 @@ from web.forms import FAULTS, LONGEST_ADDRESS
 
 PLAIN: Final = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 PORTS: Final = {"http": 80, "https": 443}
+# what FAULTS says of feeds, of a server
+OF_SERVERS: Final = {
+    **FAULTS,
+    "scheme": _("This is not the address of a server, such as gpodder.net or https://cloud.example.org."),
+}
 
 
 class ServerForm(forms.Form):
@@ -48,7 +53,7 @@ class ServerForm(forms.Form):
         try:
             server = server_of(text)
         except InvalidIdentifier as error:
-            raise ValidationError(FAULTS[error.code], code=error.code) from None
+            raise ValidationError(OF_SERVERS[error.code], code=error.code) from None
         if _place(server) == _place(settings.PUBLIC_URL):
             raise ValidationError(_("This is the address of this server itself."), code="own")
         return server

@@ -125,12 +125,16 @@ document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
 document.addEventListener("htmx:afterSwap", (event) => {
   const { boosted, requestConfig, pathInfo } = event.detail;
   if (!boosted || event.detail.target?.id !== "main") return;
-  document.getElementById("main").focus({ preventScroll: true });
+  const main = document.getElementById("main");
+  // what is to be mended, where a form is shown again with its errors
+  const faulty = main.querySelector('[aria-invalid="true"]');
+  (faulty ?? main).focus({ preventScroll: true });
   if (pathInfo.anchor) return;
   const sameAgain = requestConfig.verb !== "get" && shown === here();
   const top = sameAgain ? places.get(shown) : 0;
   shown = here();
-  scrollTo({ top: top ?? 0, behavior: "instant" });
+  if (faulty) faulty.scrollIntoView({ block: "center", behavior: "instant" });
+  else scrollTo({ top: top ?? 0, behavior: "instant" });
 });
 
 // Back and forward: the page is fetched again, because no page is cached.

@@ -223,6 +223,21 @@ def test_a_podcast_is_followed_left_and_followed_again(anyone: Page, alice: User
     assert [row.rss_source_feed for row in queries.subscriptions(alice.pk).rows] == [name_of(feed)]
 
 
+def test_a_form_with_an_error_leads_to_the_field_that_is_to_be_mended(page: Page, alice: User) -> None:
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.goto("/users/log_in")
+    log_in(page, "Alice")
+    page.goto("/subscriptions/new")
+    page.get_by_label("Address of the server").fill("ftp://files.example")
+    page.get_by_label("User name there").fill("alice")
+    page.get_by_label("Password there").fill("secret")
+    page.get_by_role("button", name="Bring everything over").click()
+    field = page.get_by_label("Address of the server")
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport()
+    expect(field).to_have_accessible_description(re.compile("This is not the address of a server"))
+
+
 def test_a_list_is_searched_while_it_is_typed(page: Page, alice: User) -> None:
     follow(alice, show(1, 1, title="Slow Radio"), show(2, 1, title="Night Trains"))
     page.goto("/users/log_in?next=/subscriptions")

@@ -112,7 +112,7 @@ def test_a_server_that_fails_is_said_to_be_asked_again(alice: User, gpodder: Myg
 def test_every_fault_is_beside_its_field_and_what_was_typed_is_kept(alice: User) -> None:
     visitor = Visitor(alice)
     for fields, message in [
-        ({"server": "ftp://x.example"}, "This is no web address"),
+        ({"server": "ftp://x.example"}, "This is not the address of a server"),
         ({"server": "https://me:pw@x.example"}, "cannot be kept safe here"),
         ({"server": "http://localhost:8000/x", "name": "a:b"}, "No user name has a colon"),
         ({"password": ""}, "This field is required."),
