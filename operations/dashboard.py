@@ -22,7 +22,7 @@ from operations import maintenance
 from operations.stores import SCHEMAS, connect, has_room, place_of
 from projections import lag, locks
 from projections.connect import connect as connect_projections
-from projections.failures import suppress_outages
+from projections.failures import suppress_outages, unless_away
 from projections.projectors import PROJECTORS
 
 # the worker runs every five minutes: if it has not run for twice that and a minute, something is wrong
@@ -177,6 +177,5 @@ def _list_of(model: str) -> str:
 
 
 def _unless_away(name: str, ask: Callable[[], Iterator[StatusLine]]) -> list[StatusLine]:
-    with suppress_outages():
-        return list(ask())
-    return [StatusLine(name, "bad", "Unknown: a store does not answer.")]
+    lines = unless_away(lambda: list(ask()))
+    return [StatusLine(name, "bad", "Unknown: a store does not answer.")] if lines is None else lines

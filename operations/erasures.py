@@ -1,6 +1,6 @@
 """Keeps erased accounts erased, whatever a restore brings back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from django.conf import settings
@@ -12,7 +12,7 @@ from eventstore import log
 from eventstore.erasure import digest_of, purge_stream, tombstoned_with_events, tombstones
 from eventstore.failpoints import failpoint
 from projections.erasure import CHUNK, erase_history
-from projections.failures import suppress_outages
+from projections.failures import unless_away
 
 
 def known(files: Iterable[Path] = ()) -> set[str]:
@@ -23,7 +23,8 @@ def known(files: Iterable[Path] = ()) -> set[str]:
     """
     own = Path(settings.ERASURE_LEDGER)
     read = [ledger.read(file) for file in (*files, *([own] if own.exists() else []))]
-    return set().union(_if_there(ledger.recorded), _if_there(tombstones), *read)
+    stored = (unless_away(ledger.recorded), unless_away(tombstones))
+    return set().union(*filter(None, stored), *read)
 
 
 def text(digests: Iterable[str]) -> bytes:
@@ -49,9 +50,3 @@ def reapply(digests: Iterable[str]) -> int:
         for _ in purge_stream(stream, CHUNK):
             failpoint("purging")
     return len(again)
-
-
-def _if_there(ask: Callable[[], set[str]]) -> set[str]:
-    with suppress_outages():
-        return ask()
-    return set()

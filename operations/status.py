@@ -5,9 +5,9 @@ however large a store is.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from psycopg import errors, sql
@@ -16,9 +16,8 @@ from psycopg.rows import dict_row
 from operations import maintenance
 from operations.stores import SCHEMAS, Connection, connect, place_of
 from projections import lag
-from projections.failures import suppress_outages
+from projections.failures import unless_away
 
-T = TypeVar("T")
 Found = dict[str, Any]  # a part of the report that docs/operations.md describes
 # A store above one of these should have a database of its own (docs/operations.md).
 LIMITS: dict[str, dict[str, float]] = {
@@ -69,12 +68,12 @@ def report() -> Found:
     None."""
     stores = {alias: _store(alias) for alias in SCHEMAS}
     up = {alias for alias, store in stores.items() if store["up"]}
-    events = _unless_away(log) if "events" in up else None
+    events = unless_away(log) if "events" in up else None
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "stores": stores,
         "events": events,
-        "projectors": _unless_away(_projectors) if {"events", "projections"} <= up else None,
+        "projectors": unless_away(_projectors) if {"events", "projections"} <= up else None,
         "advice": advise(stores, events),
     }
 
@@ -236,12 +235,6 @@ def _store(alias: str) -> Found:
 def _rows(connection: Connection, statement: Any, *parameters: Any) -> list[Found]:
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement, parameters).fetchall()
-
-
-def _unless_away(ask: Callable[[], T]) -> T | None:
-    with suppress_outages():
-        return ask()
-    return None
 
 
 def _projectors() -> list[Found]:

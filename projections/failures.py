@@ -1,13 +1,14 @@
 """Which failures mean that a store is away, and which mean that an event cannot be applied."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import django.db
 import psycopg
 from psycopg import errors
 
+T = TypeVar("T")
 # The SQLSTATE with which a store in maintenance refuses writers (operations/maintenance.py). It is of class
 # 57, "operator intervention", which psycopg maps to OperationalError: code that survives an outage survives
 # it too.
@@ -46,6 +47,13 @@ def suppress_outages() -> Iterator[None]:
     except Exception as failure:
         if not is_outage(failure):
             raise
+
+
+def unless_away(ask: Callable[[], T]) -> T | None:
+    """Return what ``ask`` returns, or None when a store is away."""
+    with suppress_outages():
+        return ask()
+    return None
 
 
 def in_maintenance(failure: BaseException) -> bool:

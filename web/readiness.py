@@ -19,7 +19,7 @@ from eventstore.database import raw_connection
 from eventstore.instance import WrongStore
 from operations import maintenance, migrations, stores
 from projections import lag, replicas
-from projections.failures import is_outage
+from projections.failures import is_outage, unless_away
 
 TIMEOUTS: dict[str, Any] = {"socket_timeout": 2, "socket_connect_timeout": 2}
 RETRY_AFTER = "5"  # seconds; a store restarts in about that time
@@ -115,11 +115,7 @@ def _is_log_older() -> bool:
 
 
 def _projectors() -> str:
-    try:
-        lags = lag.lags()
-    except Exception as error:
-        if not is_outage(error):
-            raise
+    if (lags := unless_away(lag.lags)) is None:
         return UNKNOWN
     late = any(
         each.seconds > settings.READY_MAX_LAG_SECONDS or each.events > settings.READY_MAX_LAG_EVENTS
