@@ -7,17 +7,12 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from eventstore.domain.identifiers import (
-    InvalidIdentifier,
-    feed_key_of,
-    feed_of_url,
-    normalise_feed,
-    url_of_feed,
-)
+from eventstore.domain.identifiers import feed_key_of, feed_of_url, url_of_feed
 from feeds import merges, moves
 from feeds.merges import NotMergeable
 from feeds.models import Feed, FeedMove
 from operations.errors import OperatorError
+from operations.feeds import name_of
 
 # the most moves that are listed, newest first
 MOST_LISTED: Final = 1_000
@@ -88,7 +83,4 @@ def _feed_of(name: str) -> Feed:
 
 
 def _address_of(name: str) -> str:
-    try:
-        return url_of_feed(feed_of_url(name) if "://" in name else normalise_feed(name))
-    except InvalidIdentifier as error:
-        raise OperatorError(f"Not a feed: {error}.") from error
+    return url_of_feed(name_of(name))

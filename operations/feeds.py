@@ -14,6 +14,7 @@ from operations.errors import OperatorError
 # Pumps look for feeds that are due every ten seconds.
 LATE: Final = timedelta(minutes=2)
 NEWEST: Final = 5
+NO_ADDRESS: Final = "its address begins with http:// or https://; its name, as apps write it, is base64"
 
 
 class NotAFeed(OperatorError):
@@ -22,10 +23,11 @@ class NotAFeed(OperatorError):
 
 def name_of(text: str) -> str:
     """Return the ``rss_source_feed`` of an address, or of a name as apps write it. Raises ``NotAFeed``."""
+    is_address = "://" in text
     try:
-        return feed_of_url(text) if "://" in text else normalise_feed(text)
+        return feed_of_url(text) if is_address else normalise_feed(text)
     except InvalidIdentifier as error:
-        raise NotAFeed(f"Not a feed: {error}.") from None
+        raise NotAFeed(f"Not a feed: {error if is_address else NO_ADDRESS}.") from None
 
 
 def known(name: str) -> FeedShown:

@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 
 from eventstore import log, marks
 from eventstore.domain.identifiers import feed_of_url, key_of, url_of_feed
+from operations.feeds import NO_ADDRESS
 from projections import public
 from tests.domain.scenarios import NOON
 from tests.feeds.rows import FeedFactory
@@ -83,7 +84,7 @@ def test_a_feed_is_blocked_at_every_address_that_it_has_had() -> None:
     [
         (["ftp://example.org/feed"], "Not a feed: not an absolute http or https URL."),
         (["https://me:secret@example.org/feed"], "Not a feed: an address must not carry credentials."),
-        (["example.org"], "Not a feed: not valid base64."),
+        (["example.org"], f"Not a feed: {NO_ADDRESS}."),
         ([], "Name one feed, or --list all."),
         (["--list", URL], "Name one feed, or --list all."),
     ],

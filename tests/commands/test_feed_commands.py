@@ -8,6 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from feeds.models import FeedAlias, FeedHost, FeedSchedule
 from tests.feeds.conftest import origin
@@ -63,6 +64,12 @@ def test_what_went_wrong_and_when_it_is_tried_again_is_said_in_words(origin: Ori
     assert "cannot be reached" in output_of("feed_refresh", origin.url("/feed"))
 
 
+def test_an_address_that_is_not_fetched_from_names_the_settings_that_say_so(settings: Settings) -> None:
+    settings.FEED_ALLOW_NETWORKS = ()
+    text = output_of("feed_refresh", "http://127.0.0.1/feed")
+    assert "FAILED: It could not be read (refused). FEED_ALLOW_NETWORKS and FEED_PORTS say" in text
+
+
 def test_a_host_that_asked_us_to_wait_is_not_asked(origin: Origin) -> None:
     origin.on("/feed", status_only(429, ("Retry-After", "3600")))
     first = output_of("feed_refresh", origin.url("/feed"))
@@ -74,7 +81,10 @@ def test_a_host_that_asked_us_to_wait_is_not_asked(origin: Origin) -> None:
 
 def test_no_feed_and_an_unknown_one_are_told_as_such() -> None:
     assert "FAILED: Not a feed: not an absolute http or https URL." in output_of("feed_refresh", "ftp://x/y")
-    assert "FAILED: Not a feed" in output_of("feed_show", "%%%")
+    for name in ("%%%", "notaurl", "example.org/feed.xml"):
+        assert "FAILED: Not a feed: its address begins with http:// or https://" in output_of(
+            "feed_show", name
+        )
     assert "FAILED: No feed is known by this address" in output_of("feed_show", "https://example.org/feed")
 
 

@@ -8,15 +8,10 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from eventstore import marks
-from eventstore.domain.identifiers import (
-    InvalidIdentifier,
-    feed_of_url,
-    key_of,
-    normalise_feed,
-    url_of_feed,
-)
+from eventstore.domain.identifiers import key_of, url_of_feed
 from feeds import publishing
 from operations.command import OperatorCommand
+from operations.feeds import name_of
 from projections import exposure
 
 KEY = re.compile("[0-9a-f]{32}")
@@ -66,11 +61,7 @@ command has set; a feed that its publisher blocks (itunes:block) stays blocked.
 def _key(text: str) -> UUID:
     if KEY.fullmatch(text):
         return UUID(text)
-    try:
-        feed = feed_of_url(text) if "://" in text else normalise_feed(text)
-    except InvalidIdentifier as error:
-        raise CommandError(f"Not a feed: {error}.") from None
-    return UUID(key_of(feed))
+    return UUID(key_of(name_of(text)))
 
 
 def _listed() -> Iterator[str]:

@@ -9,6 +9,8 @@ from feeds.store import ensure
 from operations import feeds
 from operations.command import OperatorCommand
 
+WHICH_ADDRESSES = "FEED_ALLOW_NETWORKS and FEED_PORTS say which addresses are fetched (docs/settings.md)."
+
 
 class Command(OperatorCommand):
     help = "Fetch a feed now and report the result: what was read, or what failed and when it is tried again."
@@ -45,4 +47,5 @@ option.
         for line in feeds.outcome_lines(shown, now):
             self.stdout.write(line)
         if done.error:
-            raise CommandError(f"It could not be read ({done.error}).")
+            hint = f" {WHICH_ADDRESSES}" if done.error == "refused" else ""
+            raise CommandError(f"It could not be read ({done.error}).{hint}")
