@@ -17,6 +17,7 @@ from lxml import etree
 from feeds.documents import Document, Episode
 from feeds.read import WARNINGS, read
 from feeds.read.fallback import LARGEST
+from tests.feeds.origin import Origin
 from tests.feeds.reading import NAMESPACES, URL, code_of, read_all, rss
 
 FILE = '<enclosure url="https://cdn.example/{}.mp3" length="5" type="audio/mpeg"/>'
@@ -45,6 +46,32 @@ def test_declarations_of_entities_are_refused_and_an_old_doctype_is_read() -> No
         body = f"{doctype}<rss><channel><title>Caf&eacute;</title></channel></rss>".encode()
         document, _ = read_all(body)
         assert (document.channel.title, document.recovered) == ("Café", False)
+
+
+def test_nothing_that_a_document_names_is_fetched_or_included(origin: Origin) -> None:
+    canary = origin.url("/canary")
+    xinclude = 'xmlns:xi="http://www.w3.org/2001/XInclude"'
+    episode = "<item><guid>1</guid><title>One{}</title></item>"
+    documents = [
+        f'<!DOCTYPE rss SYSTEM "{canary}"><rss><channel>{episode.format("")}</channel></rss>',
+        f'<?xml-stylesheet href="{canary}"?><rss><channel>{episode.format("")}</channel></rss>',
+        f'<rss {xinclude}><xi:include href="{canary}"/><channel>{episode.format("")}</channel></rss>',
+        *(
+            f"<rss {xinclude}><channel>{episode.format(included)}</channel></rss>"
+            for target in ("file:///etc/hostname", canary)
+            for included in (
+                f'<xi:include href="{target}" parse="text"/>',
+                f'<?php include "{target}" ?>',
+            )
+        ),
+    ]
+    for text in documents:
+        for body in (text, text.replace("</rss>", "&nbsp;</rss>")):  # the second attempt recovers
+            _, episodes = read_all(body.encode())
+            (found,) = episodes
+            # a tag in a title is kept as text
+            assert found.title == "One" or found.title in body, body
+    assert origin.connections == 0
 
 
 def test_entities_of_html_that_nobody_declared_are_characters() -> None:

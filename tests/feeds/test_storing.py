@@ -221,6 +221,24 @@ def test_texts_that_change_at_every_fetch_are_written_so_often_in_a_month_and_no
     assert show_.get(rss(item(1, title="A new title", description="44")), after=30 * DAY).written == 1
 
 
+def test_a_feed_that_alternates_between_two_documents_keeps_one_set_of_episodes() -> None:
+    show_ = Show()
+    one = rss(*(item(number, description=f"From A, {number}") for number in (3, 2, 1)))
+    other = rss(*(item(number, description=f"From B, {number}") for number in (3, 2, 1)))
+    show_.get(one)
+    ids = [pk for pk, _ in versions(show_.id)]
+    written = [show_.get(other if number % 2 else one).written for number in range(1, 40)]
+    assert written == [3] * 24 + [0] * 15
+    assert [pk for pk, _ in versions(show_.id)] == ids
+    assert titles(show_.id) == ["Episode 3", "Episode 2", "Episode 1"]
+
+
+def test_episodes_are_sorted_by_date_whatever_the_order_in_the_document() -> None:
+    show_ = Show()
+    show_.get(rss(item(2), item(4), item(1), item(3)))
+    assert titles(show_.id) == ["Episode 4", "Episode 3", "Episode 2", "Episode 1"]
+
+
 def test_a_date_in_the_future_puts_nothing_on_top() -> None:
     show_ = Show()
     future = format_datetime(NOW + 400 * DAY)
