@@ -48,7 +48,7 @@ def _detect(body: bytes, content_type: str) -> str:
     for name in (_from_header(content_type), _from_declaration(body)):
         if name in _SINGLE_BYTE and is_utf8:
             return "utf-8"
-        if name and _decodes(body, name):
+        if name and (is_utf8 if name == "utf-8" else _decodes(body, name)):
             return name
     return "utf-8" if is_utf8 else ""
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
+from xml.etree import ElementTree
 
 from lxml import etree
 
@@ -10,7 +11,7 @@ from feeds.read import values
 from feeds.read.names import short_name, split_tag
 from feeds.read.values import is_web_url
 
-Element = etree._Element
+Element: TypeAlias = etree._Element | ElementTree.Element  # lxml's or Python's own
 _MOST_TAGS = 2_000  # remembered per document; real documents have about 60
 PLAIN_URL = 500  # characters: a URL with fewer is within the limit of bytes, whatever they are
 _NAMESPACES = re.compile(r' xmlns(?::[\w.-]+)?="[^"]*"')
@@ -70,8 +71,24 @@ class Context:
             return ""
         if is_web_url(text):
             return text if len(text) < PLAIN_URL else self.limited(text)
-        base = values.resolve(self.url, element.base or "") or self.url
+        base = values.resolve(self.url, self.base_of(element)) or self.url
         return self.limited(values.resolve(base, text))
+
+    def base_of(self, element: Element) -> str:
+        """Return the xml:base that applies to an element; "" if there is none."""
+        return cast(etree._Element, element).base or ""
+
+    def text_of(self, element: Element) -> str:
+        """Return the text of an element, including the markup of elements inside it."""
+        if not len(element):
+            return element.text or ""
+        return f"{element.text or ''}{self.markup_in(element)}".strip()
+
+    def markup_in(self, element: Element) -> str:
+        """Return the elements inside an element as markup, with the text that follows each."""
+        children = cast(etree._Element, element)
+        markup = "".join(str(etree.tostring(child, encoding="unicode")) for child in children)
+        return _NAMESPACES.sub("", markup)
 
     def limited(self, url: str) -> str:
         if len(url.encode(errors="replace")) <= values.LONGEST_URL:
@@ -106,14 +123,6 @@ class _ByTag(dict[Any, T | None]):
         if len(self) < _MOST_TAGS:
             self[tag] = found
         return found
-
-
-def text_of(element: Element) -> str:
-    """Return the text of an element, including the markup of elements inside it."""
-    if not len(element):
-        return element.text or ""
-    markup = "".join(str(etree.tostring(child, encoding="unicode")) for child in element)
-    return f"{element.text or ''}{_NAMESPACES.sub('', markup)}".strip()
 
 
 def plain_text_of(element: Element) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from feeds.read import values
-from feeds.read.context import Context, Element, plain_text_of, text_of
+from feeds.read.context import Context, Element, plain_text_of
 from feeds.read.podcast import CHAPTERS, TAGS, Tag, read_tag
 
 MOST_CHAPTERS = 500
@@ -72,7 +72,10 @@ def atom_title(draft: Draft, element: Element) -> None:
     """Keep the title of Atom without markup: a title declared as HTML is converted to plain text."""
     is_html = element.get("type") == "html"
     if _is_text(element):
-        draft.keep("title", values.text_of_html(text_of(element)) if is_html else plain_text_of(element))
+        draft.keep(
+            "title",
+            values.text_of_html(draft.context.text_of(element)) if is_html else plain_text_of(element),
+        )
 
 
 def link(name: str, *attributes: str) -> Collect:
@@ -107,7 +110,7 @@ def collect_children(draft: Draft, element: Element, collectors: dict[str, Colle
     for child in element:
         collect = by_tag[child.tag]
         if isinstance(collect, str):
-            text = text_of(child) if len(child) else child.text
+            text = context.text_of(child) if len(child) else child.text
             if text and collect not in texts and (text := text.strip()):
                 texts[collect] = text
         elif isinstance(collect, Tag):
@@ -123,7 +126,7 @@ def atom_text(name: str) -> Collect:
 
     def collect(draft: Draft, element: Element) -> None:
         if _is_text(element):
-            draft.keep(name, text_of(element).strip())
+            draft.keep(name, draft.context.text_of(element).strip())
 
     return collect
 

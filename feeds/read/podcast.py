@@ -98,21 +98,20 @@ TAGS = {tag.short_name: tag for tag in (*_ANYWHERE, _LIVE)}
 def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
     """Return one occurrence; None where it has no usable content."""
     found: Branch = {}
-    kind_of = tag.is_url.get
+    is_url = tag.is_url
     for name, value in attributes_of(element):
-        is_url = kind_of(name)
-        if is_url is None:
+        if name not in is_url:
             continue
         # the usual cases of ``context.link`` and ``_short`` are inlined: a call would take as long again
-        if not is_url:
-            text = value.strip() if len(value) <= LONGEST_TEXT and value.isascii() else _short(value)
-        else:
+        if is_url[name]:
             text = value if len(value) < PLAIN_URL and is_web_url(value) else context.link(value, element)
+        else:
+            text = value.strip() if len(value) <= LONGEST_TEXT and value.isascii() else _short(value)
         if text:
             found[name] = text
     if tag.has_text and (written := element.text):
-        found["text"] = context.link(written, element) if "text" in tag.is_url else _short(written)
-    if tag.children and len(element):
+        found["text"] = context.link(written, element) if "text" in is_url else _short(written)
+    if tag.children:
         _read_children(element, tag, context, found)
     if "srcset" in found:
         found["srcset"] = _srcset(found["srcset"], element, context)

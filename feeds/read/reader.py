@@ -1,6 +1,10 @@
-"""From bytes to episodes: parse strictly, else with recovery, else with feedparser. Pure."""
+"""From bytes to episodes: parse strictly, else with recovery, else with feedparser. Pure.
+
+Strictly means with Python's own parser where the document is plain, else with lxml.
+"""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from feeds.documents import Channel, Document, Episode
@@ -9,6 +13,7 @@ from feeds.read.charset import to_utf8
 from feeds.read.context import Context
 from feeds.read.fallback import read_with_feedparser
 from feeds.read.mending import mend, replace_entities
+from feeds.read.plain import NotPlain, PlainContext, PlainReading
 from feeds.read.xml import NoFeed, NotWellFormed, Reading
 
 READER_VERSION = 1  # increase it when the same document is read differently: stored feeds are then read again
@@ -48,11 +53,14 @@ class _Attempt:
     def __init__(self, beginning: Beginning, url: str, begin: Callable[[], Sink]) -> None:
         self.flaws: list[str] = []
         self._text = replace_entities(beginning.text) if beginning.has_doctype else beginning.text
-        self._root = beginning.root
+        self._may_be_plain = bool(beginning.root) and not beginning.has_doctype
         self._url = url
         self._begin = begin
 
     def strict(self) -> Document:
+        if self._may_be_plain:
+            with suppress(NotPlain, _ManyEpisodes):
+                return self._read_plain()
         return self._read_xml(self._text, recover=False)
 
     def recovering(self) -> Document:
@@ -63,6 +71,11 @@ class _Attempt:
         tally = _Tally(self._begin())
         channel = read_with_feedparser(self._text, url=self._url, hand_on=tally, context=context)
         return self._document(channel, tally, context, is_cut=True)
+
+    def _read_plain(self) -> Document:
+        context, tally = PlainContext(self._url, self._text), _Tally(self._begin(), most=MOST_EPISODES)
+        channel = PlainReading(self._text, context, tally).run()
+        return self._document(channel, tally, context, is_cut=False)
 
     def _read_xml(self, text: bytes, *, recover: bool) -> Document:
         try:

@@ -9,15 +9,13 @@ from feeds.documents import Channel, Episode
 from feeds.read.channels import read_channel
 from feeds.read.context import Context, Element
 from feeds.read.items import read_item
-from feeds.read.names import split_tag
+from feeds.read.names import is_root, split_tag
+from feeds.read.structure import Structure
 
 MOST_ITEMS = 20_000  # further items are ignored
 MOST_MARKUP = 150_000  # tags and attributes within one item: about 30 MB of memory
 _SLICE = 64 * 1024
 _ITEM_TAGS = ("{*}item", "{*}entry", "{*}liveItem", "podcast:liveItem")
-_PARENTS = dict.fromkeys(("channel", "rss", "rdf:rdf", "atom:feed", "items"), True)
-_LIVE = {"podcast:liveitem": True}
-_KINDS = frozenset({"rss", "rdf", "feed", "channel"})
 
 
 class NotWellFormed(Exception):
@@ -56,7 +54,7 @@ class Reading:
         self._text = text
         self._context = context
         self._recover = recover
-        self._items = 0
+        self._structure = Structure(context)
 
     def run(self, hand_on: Callable[[Episode], None]) -> Channel:
         """Pass on each episode once it is read; return the channel. Raises ``NotWellFormed``, ``NoFeed``."""
@@ -72,9 +70,9 @@ class Reading:
         except etree.XMLSyntaxError as error:
             raise NotWellFormed(str(error)) from error
 
-    def _read_items(self, parser: etree.XMLPullParser, hand_on: Callable[[Episode], None]) -> Element:
+    def _read_items(self, parser: etree.XMLPullParser, hand_on: Callable[[Episode], None]) -> etree._Element:
         """Return the root, from which all items but the last were removed."""
-        previous: Element | None = None
+        previous: etree._Element | None = None
         for item in self._parse(parser):
             episode = self._read_item(item)
             if episode is not None:
@@ -87,20 +85,20 @@ class Reading:
             return previous.getroottree().getroot()
         return parser.close()
 
-    def _parse(self, parser: etree.XMLPullParser) -> Iterator[Element]:
+    def _parse(self, parser: etree.XMLPullParser) -> Iterator[etree._Element]:
         """Yield the complete items of the document, up to the limits."""
         markup = 0
         for start in range(0, len(self._text), _SLICE):
             piece = self._text[start : start + _SLICE]
             parser.feed(piece)
-            before = self._items
+            before = self._structure.items
             for _, found in parser.read_events():
-                element = cast(Element, found)
-                if self._is_item(element):
-                    self._items += 1
+                element = cast(etree._Element, found)
+                if self._structure.find_item(element, element.getparent()):
                     yield element
-            markup = 0 if self._items > before else markup + piece.count(b"<") + piece.count(b"=")
-            if markup > MOST_MARKUP or self._items >= MOST_ITEMS:
+            items = self._structure.items
+            markup = 0 if items > before else markup + piece.count(b"<") + piece.count(b"=")
+            if markup > MOST_MARKUP or items >= MOST_ITEMS:
                 return self._cut("too_much_markup" if markup > MOST_MARKUP else "too_many_items")
         return None
 
@@ -110,36 +108,17 @@ class Reading:
         self._context.warn(reason)
         self.is_cut = True
 
-    def _is_item(self, element: Element) -> bool:
-        if not self._items and split_tag(element.tag)[1] in ("item", "entry"):
-            self._context.adopt(element)
-        parent = element.getparent()
-        if parent is None or not self._context.by_tag(_PARENTS)[parent.tag]:
-            return False
-        is_live = self._context.by_tag(_LIVE)[element.tag]
-        # a live item stays with its channel until it has ended
-        return not is_live or is_over(element, self._context)
-
     def _read_item(self, element: Element) -> Episode | None:
-        return read_item(element, self._context) if self._items <= MOST_ITEMS else None
+        return read_item(element, self._context) if self._structure.items <= MOST_ITEMS else None
 
     def _channel(self, root: Element | None) -> Channel:
-        kind = "" if root is None else split_tag(root.tag)[1]
-        if root is None or kind not in _KINDS:
+        if root is None or not is_root(root.tag):
             raise NoFeed
-        if not self._items:
-            self._context.adopt(root)
-        channels = [child for child in root if self._context.name(child) == "channel"]
-        if not self._items and not channels and self._looks_fuller(kind):
+        parts = self._structure.described_by(root)
+        if not self._structure.items and len(parts) == 1 and self._looks_fuller(root):
             raise NoFeed
-        return read_channel([*channels, root], self._context)
+        return read_channel(parts, self._context)
 
-    def _looks_fuller(self, kind: str) -> bool:
+    def _looks_fuller(self, root: Element) -> bool:
         """Whether the document must contain more than was found."""
-        return kind in ("rdf", "channel") or (self._recover and b"<item" in self._text)
-
-
-def is_over(live_item: Element, context: Context) -> bool:
-    """Whether a live item has become an episode: it has ended, and has an enclosure."""
-    has_ended = live_item.get("status", "").strip().lower() == "ended"
-    return has_ended and any(context.name(child) == "enclosure" for child in live_item)
+        return split_tag(root.tag)[1] in ("rdf", "channel") or (self._recover and b"<item" in self._text)

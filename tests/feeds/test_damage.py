@@ -162,6 +162,7 @@ def nested(depth: int) -> bytes:
 
 HUGE: dict[str, Callable[[], bytes]] = {
     "levels": lambda: nested(200_000),
+    "channels": lambda: b"<rss>" + b"<channel>" * 200_000 + b"<item><guid>1</guid></item>",
     "attributes": lambda: b"<rss><channel " + b"".join(b'a%d="" ' % n for n in range(200_000)) + b"/></rss>",
     "elements": lambda: b"<rss><channel>" + b"<a/>" * 2_000_000,
     "elements of an item": lambda: b"<rss><channel><item><guid>1</guid>" + b"<podcast:person/>" * 400_000,
