@@ -32,21 +32,22 @@ SECURITY = {
         ),
     }
 }
-# for requests that never reach the API
-BY_THE_SERVER = "If the HTTP server itself rejects a request that it cannot parse, the response has no body."
 ERRORS = {
-    400: f"The request is malformed or invalid; each error is listed with its place. {BY_THE_SERVER}",
+    400: (
+        "The request is malformed or invalid; each error is listed with its place. The response to what is"
+        " not HTTP is plain text if the path is not known, and ends the connection."
+    ),
     401: "The token is missing or invalid.",
     403: "The app has not been granted the required scope.",
     404: "There is no such resource.",
-    408: "The body did not arrive in time: within 15 s, plus 1 s for each 16 KiB of it.",
+    408: "The headers did not arrive within 10 s, or the body within 15 s, plus 1 s for each 16 KiB of it.",
     409: "Every attempt conflicted with concurrent writes; send the request again.",
     413: "The request is too large; the error gives the limit.",
-    414: f"The URL is too long. {BY_THE_SERVER}",
+    414: "The URL is longer than 8 KiB.",
     415: "The body is not of the documented media type; JSON must be in UTF-8.",
     422: "A domain rule forbids it, or the Idempotency-Key was already used for another request.",
     429: "Too many requests; Retry-After says how long to wait.",
-    431: f"The headers are larger than 32 KiB. {BY_THE_SERVER}",
+    431: "There are more than 100 headers, or they are larger than 32 KiB.",
     503: "A store is unavailable or in maintenance, or a read model is behind; wait as Retry-After says.",
 }
 EVERYWHERE = frozenset({400, 401, 403, 414, 429, 431, 503})

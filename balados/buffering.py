@@ -43,8 +43,9 @@ IMPORTS = ("/api/v1/import", "/settings/data")
 LARGEST_PUSH, PUSHES = 24 * 1024 * 1024, "/websub/"
 # Bytes of incomplete bodies that one process may hold in memory. A small body is accepted even beyond that.
 MOST_HELD, SMALL = 384 * 1024 * 1024, 64 * 1024
-# bytes of all headers of a request: a token has at most 8 KB
-LARGEST_HEADERS = 32 * 1024
+# Bytes of an address, and of all headers of a request: a token has at most 8 KB.
+LONGEST_ADDRESS, LARGEST_HEADERS, MOST_HEADERS = 32 * 1024, 32 * 1024, 100
+WITHOUT_CONTENT = (204, 304)
 # requests that may wait for a thread before further ones are refused
 MOST_WAITING = 512
 
@@ -93,9 +94,9 @@ class Buffered:
             else:
                 environment["wsgi.input"] = body
                 answer = await self._in_thread(environment)
-        except Refused as refusal:
+        except Refused as reason:
             whole = False
-            answer = _refusal(refusal, environment["PATH_INFO"])
+            answer = refusal(reason, environment["PATH_INFO"])
             requests.note(
                 environment["REQUEST_METHOD"], requests.UNKNOWN, answer.status, perf_counter() - began
             )
@@ -180,10 +181,16 @@ class Buffered:
             self._waiting -= 1
 
 
-def _check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
+def _check_headers(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    if len(headers) > MOST_HEADERS:
+        raise headers_too_large()
     if sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
-        detail = f"The headers of a request have at most {LARGEST_HEADERS:,} bytes."
-        raise Refused(431, "headers_too_large", detail)
+        raise headers_too_large()
+
+
+def headers_too_large() -> Refused:
+    detail = f"A request has at most {MOST_HEADERS} headers, which have at most {LARGEST_HEADERS:,} bytes."
+    return Refused(431, "headers_too_large", detail)
 
 
 def _limits(path: str) -> tuple[int, bool]:
@@ -207,6 +214,8 @@ def answer(wsgi: Callable[..., Iterable[bytes]], environment: Environment) -> An
         if hasattr(response, "close"):
             response.close()
     status, sent = started
+    if status not in WITHOUT_CONTENT and not any(name.lower() == "content-length" for name, _ in sent):
+        sent.append(("Content-Length", str(len(content))))
     return Answer(status, sent, content)
 
 
@@ -237,6 +246,7 @@ def to_environment(scope: dict[str, Any]) -> Environment:
         name = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
         separator = "; " if name == "HTTP_COOKIE" else ","
         environment[name] = f"{environment[name]}{separator}{value}" if name in environment else value
+    environment.setdefault("HTTP_HOST", "")  # no host is a wrong one; Django would take SERVER_NAME instead
     return environment
 
 
@@ -248,19 +258,20 @@ def _noted(direct: DirectAnswer, environment: Environment, began: float) -> Answ
     return Answer(direct.status, [*direct.headers, (requests.HEADER, request_id)], direct.content)
 
 
-def _refusal(refusal: Refused, path: str) -> Answer:
+def refusal(reason: Refused, path: str) -> Answer:
     """Return the response for a refused request: for API paths, in the format of the API's errors
     (api/errors.py)."""
     headers = [("Content-Type", "text/plain"), ("Cache-Control", "no-store")]
-    content = f"{refusal.detail}\n".encode()
+    content = f"{reason.detail}\n".encode()
     if path.startswith("/api/"):
-        kind = "server_error" if refusal.status >= 500 else "client_error"
-        errors = [{"code": refusal.code, "detail": refusal.detail, "attr": None}]
+        kind = "server_error" if reason.status >= 500 else "client_error"
+        errors = [{"code": reason.code, "detail": reason.detail, "attr": None}]
         headers[0] = ("Content-Type", "application/json")
         content = msgspec.json.encode({"type": kind, "errors": errors})
-    if refusal.status == 503:
+    if reason.status == 503:
         headers.append(("Retry-After", "5"))
-    return Answer(refusal.status, headers, content)
+    headers.append(("Content-Length", str(len(content))))
+    return Answer(reason.status, headers, content)
 
 
 def start() -> Buffered:

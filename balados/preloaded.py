@@ -27,8 +27,9 @@ from balados import embedded
 # what programs import, besides Django's applications, only once they run
 MODULES: Final = (
     "balados.urls",
-    "balados.buffering",
-    "granian.server.mp",
+    "balados.serve",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.uvloop",
     "projections.runner",
     "operations.command",
     "operations.rebuilding",

@@ -1,53 +1,93 @@
-"""The web process, ``python -m balados.serve``. No other module depends on which HTTP server it uses."""
+"""The web process, ``python -m balados.serve``: uvicorn, in processes that are forks of this one."""
 
+import asyncio
 import os
 import resource
+import socket
 import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
 
 import django.db
 import psycopg
+import uvicorn
 from django.db import connections
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.mp import MPServer
 
-from balados import environment, settings
+from balados import buffering, environment, settings, workers
+from balados.protocol import CONNECTIONS, Protocol
 from eventstore.instance import WrongStore
 from projections import lag
 from projections.connect import connect
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "balados.settings")
 
-# connections that wait in the kernel, and those that a worker holds at once, idle and slow ones included
-BACKLOG, CONNECTIONS = 512, 4096
-# Limits of a request line and headers. They leave room for balados/buffering.py to refuse large ones with a
-# message, since the server's own refusal has no body. Bodies are limited in balados/buffering.py as well.
-HEADERS = HTTP1Settings(max_buffer_size=192 * 1024, header_read_timeout=10_000)
+# connections that wait in the kernel
+BACKLOG: Final = 512
+# Seconds that a connection may be idle: longer than proxies keep theirs, so that none is closed just as
+# a request is sent on it.
+IDLE: Final = 130
+CHECK_EVERY: Final = 1.0
 
 
-def server() -> MPServer:
-    """Return the HTTP server. It keeps no access log, because addresses contain tokens (/authorize?token=,
-    /setup?token=)."""
-    return MPServer(
-        "balados.buffering:start",
-        factory=True,
-        address=settings.LISTEN_HOST,
-        port=settings.PORT,
-        interface=Interfaces.ASGINL,
-        workers=settings.WEB_CONCURRENCY,
+class Server(uvicorn.Server):
+    """Checks its connections every second, and otherwise does nothing while there are no requests."""
+
+    async def main_loop(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        while not await self.on_tick(0):
+            try:
+                async with asyncio.timeout(CHECK_EVERY):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def on_tick(self, counter: int) -> bool:
+        now = self._loop.time()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Protocol):
+                connection.check(now)
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.started:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+
+def configuration(application: Any) -> uvicorn.Config:
+    """Return how an application is served. There is no access log, because addresses contain tokens
+    (/authorize?token=, /setup?token=)."""
+    return uvicorn.Config(
+        application,
+        http=Protocol,
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
         backlog=BACKLOG,
-        backpressure=CONNECTIONS,
-        http=HTTPModes.http1,
-        http1_settings=HEADERS,
-        websockets=False,
-        log_level=LogLevels.error,
-        log_access=False,
-        respawn_failed_workers=True,
-        respawn_interval=0.5,
-        workers_kill_timeout=5,
-        process_name="python -m balados.serve",
+        timeout_keep_alive=IDLE,
     )
+
+
+def run(start: Callable[[], Any] = buffering.start) -> None:
+    """Serve the application that ``start`` returns, called in each worker, until SIGTERM or Ctrl-C."""
+
+    def work(own: socket.socket) -> None:
+        Server(configuration(start())).run([own])
+
+    host, port = settings.LISTEN_HOST, settings.PORT
+    try:
+        sockets = workers.listen(host, port, settings.WEB_CONCURRENCY, BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        sys.exit(f"balados: cannot listen on {host}:{port} ({reason}); choose another with PORT=...")
+    workers.run(work, sockets)
 
 
 def refuse_wrong_stores() -> None:
@@ -76,7 +116,7 @@ def main() -> None:
     refuse_wrong_stores()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 2 * CONNECTIONS), most))
-    server().serve()
+    run()
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def machine() -> list[str]:
         (postgres,) = connection.execute("SHOW server_version").fetchone() or ("?",)
         settings = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
         shown = [f"{name} {connection.execute(f'SHOW {name}').fetchone()[0]}" for name in settings]  # type: ignore[index]
-    packages = ("Django", "psycopg", "msgspec", "granian", "eventsourcing")
+    packages = ("Django", "psycopg", "msgspec", "uvicorn", "eventsourcing")
     return [
         f"{os.cpu_count()} × {model}, Linux {os.uname().release}",
         f"Python {sys.version.split()[0]}, PostgreSQL {postgres} on a unix socket ({', '.join(shown)})",

@@ -7,7 +7,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from balados import serve
-from balados.buffering import start
 from playgateway import urls
 
 PATH = "/play/constant"
@@ -20,9 +19,5 @@ def constant(request: HttpRequest) -> HttpResponse:
 
 urls.urlpatterns.insert(0, path(PATH.removeprefix("/"), constant))
 
-__all__ = ["start"]
-
 if __name__ == "__main__":
-    server = serve.server()
-    server.target = "benchmarks.redirect:start"
-    server.serve()
+    serve.run()
