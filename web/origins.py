@@ -48,7 +48,7 @@ class Senders:
 
 def source_of(origin: Origin, senders: Senders) -> str:
     """Return the app and the device in words, as far as they are known."""
-    return " · ".join(each for each in (_app(origin, senders), device_of(origin, senders)) if each)
+    return _joined(_app(origin, senders), device_of(origin, senders))
 
 
 def device_of(origin: Origin, senders: Senders) -> str:
@@ -94,11 +94,16 @@ def offered(sources: Sequence[HistorySource], chosen: str, senders: Senders) -> 
     for each in sources:
         origin = Origin(each.app_id, each.device_id, each.device_name)
         if choice := choice_of(each.app_id, each.device_id, each.device_name):
-            parts = (device_of(origin, senders), _app(origin, senders))
-            found.setdefault(choice, " · ".join(part for part in parts if part) or choice[2:])
+            label = _joined(device_of(origin, senders), _app(origin, senders))
+            found.setdefault(choice, label or choice[2:])
     if chosen:
         found.setdefault(chosen, source_of(origin_of_choice(chosen), senders) or chosen[2:])
     return sorted(found.items(), key=lambda each: each[1].casefold())[:MOST_OFFERED]
+
+
+def _joined(*parts: str) -> str:
+    """Return the parts that say something, each once: an app may be called like its device."""
+    return " · ".join(dict.fromkeys(part for part in parts if part))
 
 
 def _app(origin: Origin, senders: Senders) -> str:

@@ -91,6 +91,16 @@ def test_after_revoking_the_program_itself_is_named(alice: User) -> None:
     assert app_names(alice.pk) == {}
 
 
+def test_an_app_that_is_called_like_its_device_is_named_once(alice: User) -> None:
+    app = phone_of(alice, "Pixel")
+    AppPassword.objects.filter(user=alice).update(name="Pixel of Alice")
+    app.upload_subscriptions([feed_url(1)])
+    bring_up_to_date()
+    page = text_of(Visitor(alice).get("/history"))
+    assert "Pixel of Alice" in page
+    assert "Pixel of Alice · Pixel of Alice" not in page
+
+
 def test_apps_of_others_have_no_name_here(alice: User, bob: User) -> None:
     listen(alice)
     assert app_names(bob.pk) == {}
