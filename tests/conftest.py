@@ -113,14 +113,14 @@ def shared_stores(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> 
 @contextmanager
 def _used(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock():
-        forget()
+        clear_caches()
         yield
         for alias in STORES:
             empty(alias)
-        forget()
+        clear_caches()
 
 
-def forget() -> None:
+def clear_caches() -> None:
     from eventstore import dispatcher, instance, log
 
     dispatcher.clear_cache()

@@ -38,7 +38,7 @@ from tests.api.devices import Device, feed, item, play
 from tests.api.test_removals import live
 from tests.apps import App
 from tests.factories import PASSWORD, PlayTokenFactory, UserFactory
-from tests.jobs.working import read_models, settle, settle_at
+from tests.jobs.working import projectors_reach, read_models, run_projectors
 from tests.projections.running import running
 from tests.searching import found
 from tests.web.people import Visitor
@@ -110,8 +110,8 @@ def traces(*users: User) -> list[str]:
 def leave_traces(user: User, phone: Device) -> None:
     """Leave data in every place that keeps data of a user."""
     use_everything(user, phone)
-    settle()
-    retention.run(wait=settle_at)
+    run_projectors()
+    retention.run(wait=projectors_reach)
 
 
 def use_everything(user: User, phone: Device) -> None:
@@ -141,8 +141,8 @@ def test_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_bac
     assert traces(alice) == []
     for word in (str(alice.pk), alice.pk.hex, NAME, MAIL, feed(7)):
         assert word not in caplog.text
-    settle()
-    retention.run(wait=settle_at)
+    run_projectors()
+    retention.run(wait=projectors_reach)
     assert found(feed(7), item(71)) == [], "figures of what he alone listened to"
     before = read_models()
     rebuild(list(PROJECTORS.values()))
@@ -157,14 +157,14 @@ def test_nothing_is_found_of_an_erased_user_and_a_rebuild_does_not_bring_him_bac
 def test_nothing_of_anybody_else_goes(alice: User, phone: Device, bobs: Device) -> None:
     for device in (phone, bobs):
         live(device, feed(7), (item(71), item(72)))
-    settle()
-    retention.run(wait=settle_at)  # what is too old to be shown is deleted anyway
+    run_projectors()
+    retention.run(wait=projectors_reach)  # what is too old to be shown is deleted anyway
     bob = str(bobs.user_id)
     before = log.read_stream(log.stream_of(bobs.user_id))
     rows = {table: [row for row in rows if bobs.user_id in row] for table, rows in read_models().items()}
     places = found(bob)
     erase(alice)
-    settle()
+    run_projectors()
     assert log.read_stream(log.stream_of(bobs.user_id)) == before
     after = read_models()
     assert {table: [row for row in rows if bobs.user_id in row] for table, rows in after.items()} == rows
@@ -188,8 +188,8 @@ def test_killed_half_way_it_is_finished_by_the_scheduler() -> None:
     phones = {point: phone_of(user) for point, user in users.items()}
     for point in CUTS:
         use_everything(users[point], phones[point])
-    settle()
-    retention.run(wait=settle_at)
+    run_projectors()
+    retention.run(wait=projectors_reach)
     command = [sys.executable, "-c", ERASE_AND_DIE, *CUTS]
     killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert killed.stdout.splitlines() == [f"{point} -9" for point in CUTS], killed.stderr
@@ -197,8 +197,8 @@ def test_killed_half_way_it_is_finished_by_the_scheduler() -> None:
         assert phone.get("me").status_code == 401, f"{point}: closed from the first moment"
     assert tasks.finish_erasures() == len(CUTS)
     assert traces(*users.values()) == []
-    settle()
-    retention.run(wait=settle_at)
+    run_projectors()
+    retention.run(wait=projectors_reach)
     rebuild(list(PROJECTORS.values()))
     assert traces(*users.values()) == []
     assert tasks.finish_erasures() == 0
@@ -295,7 +295,7 @@ def test_a_rebuild_under_way_goes_on_without_him(
     for device in (phone, bobs):
         for number in range(5):
             device.post("plays", play(number))
-    settle()
+    run_projectors()
     monkeypatch.setattr(catch_up, "AT_ONCE", 2)
     receipts: list[dict[str, int]] = []
 
@@ -306,7 +306,7 @@ def test_a_rebuild_under_way_goes_on_without_him(
     rebuild(list(PROJECTORS.values()), progress)
     assert receipts[0]["events"] >= 5
     assert traces(alice) == []
-    settle()
+    run_projectors()
     assert traces(alice) == []
     assert len(read_models()["play_statuses"]) == 5
 
@@ -318,7 +318,7 @@ def test_whoever_takes_the_name_sees_nothing_old(alice: User, phone: Device) -> 
     assert again.pk != alice.pk
     App().grant(again)
     new = Device(again.pk)
-    settle()
+    run_projectors()
     assert b'"play_statuses":[]' in new.get("plays").content
     assert phone.get("me").status_code == 401
     assert new.get("me").status_code == 200
@@ -330,9 +330,9 @@ def test_positions_that_were_given_out_stay_below_the_head(alice: User, phone: D
     """Otherwise a client would be told that this server has never reached that position."""
     bobs.post("plays", play())
     given = phone.post("plays", play())["Balados-Position"]
-    settle()
+    run_projectors()
     erase(alice)
-    settle()
+    run_projectors()
     assert bobs.get("plays", Balados_Position=given).status_code == 200
 
 

@@ -20,7 +20,7 @@ from projections.projectors.shape import Apply, Fact, Tables
 from projections.rebuild import rebuild
 from projections.worker import Worker
 from tests.api.devices import Device, code_of, count_events, document, faults, feed, item, play
-from tests.jobs.working import read_models, settle, settle_at, work
+from tests.jobs.working import projectors_reach, read_models, run_projectors, run_worker
 from tests.projecting import bring_up_to_date
 from tests.searching import found
 
@@ -80,16 +80,16 @@ def remove(device: Device, **body: Any) -> dict[str, Any]:
 def test_a_removed_feed_is_found_nowhere_and_a_rebuild_does_not_bring_it_back(phone: Device) -> None:
     items = (item(1), item(2))
     live(phone, feed(1), items)
-    settle()
-    retention.run(wait=settle_at)
+    run_projectors()
+    retention.run(wait=projectors_reach)
     # so that a checkpoint contains the feed, too
-    work()
+    run_worker()
     live(phone, feed(1), items)
-    settle()
+    run_projectors()
     assert found(feed(1)), "or the search finds nothing at all"
     assert remove(phone, feed=feed(1))["removed_events"] > 0
-    settle()
-    retention.run(wait=settle_at)
+    run_projectors()
+    retention.run(wait=projectors_reach)
     assert found(feed(1), *items) == []
     before = read_models()
     rebuild(list(PROJECTORS.values()))
@@ -107,11 +107,11 @@ def test_dead_letters_of_what_is_gone_go_too(phone: Device, monkeypatch: pytest.
         apply_until([Worker(failing, connection)], log.head())
         assert [letter.projector for letter in deadletters.letters(connection)] == [name]
         phone.post("plays", play(2, rss_source_feed=feed(2)))
-        settle()
+        run_projectors()
         assert len(deadletters.letters(connection)) == 2, "the next one waits"
         remove(phone, feed=feed(1))
-        settle()
-        retention.run(wait=settle_at)
+        run_projectors()
+        retention.run(wait=projectors_reach)
         assert deadletters.letters(connection) == []
     assert found(feed(1)) == []
     listed = document(phone.get("plays"))["play_statuses"]
@@ -224,7 +224,7 @@ def test_the_deletion_event_itself_goes_when_it_is_old(phone: Device) -> None:
     phone.post("plays", play(1))
     remove(phone, feed=feed(1))
     phone.post("plays", play(2, rss_source_feed=feed(2)))
-    work()
+    run_worker()
     types = {row.type for row in log.read_stream(log.stream_of(phone.user_id))}
     assert types == {"UserCheckpoint"}
     assert log.stream_of(INSTANCE)
@@ -234,5 +234,5 @@ def test_the_deletion_event_itself_goes_when_it_is_old(phone: Device) -> None:
 def test_who_names_nothing_removes_nothing(phone: Device, body: dict[str, str | None]) -> None:
     phone.post("plays", play(1))
     assert phone.post("removals", body).status_code == 400
-    settle()
+    run_projectors()
     assert found(feed(1))

@@ -14,7 +14,7 @@ from projections import runner
 from projections.runner import Runner
 from tests.domain.scenarios import MONDAY, NEWS, NOON, SCIENCE
 from tests.factories import PASSWORD, UserFactory
-from tests.jobs.working import do, event_types, settle
+from tests.jobs.working import dispatch_all, event_types, run_projectors
 from tests.projections.running import running
 
 pytestmark = pytest.mark.usefixtures("stores")
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.usefixtures("stores")
 def alice(stores: None) -> User:
     user = UserFactory.create(username="Alice", password=PASSWORD)
     play = RecordPlay(user_id=user.pk, feed=NEWS, item=MONDAY, position=1, played=False, now=NOON)
-    do(play)
+    dispatch_all(play)
     return user
 
 
 @pytest.fixture
 def bob(stores: None) -> User:
     user = UserFactory.create(username="bob")
-    do(Subscribe(user_id=user.pk, feed=SCIENCE, now=NOON))
+    dispatch_all(Subscribe(user_id=user.pk, feed=SCIENCE, now=NOON))
     return user
 
 
@@ -78,7 +78,7 @@ def test_a_time_without_an_offset_is_refused(alice: User) -> None:
 
 
 def test_a_user_is_erased_with_a_receipt(alice: User, bob: User) -> None:
-    settle()
+    run_projectors()
     lines = run("erase_user", "alice", "--yes").splitlines()
     assert {"events: 1", "users.play_statuses: 1", "accounts: 1"} <= set(lines)
     assert list(User.objects.all()) == [bob]

@@ -22,7 +22,7 @@ from tests.api.devices import Device, document
 from tests.feeds.origin import Origin, answer, redirect, status_only
 from tests.feeds.pumping import pump
 from tests.feeds.reading import CORPORA
-from tests.jobs.working import settle
+from tests.jobs.working import run_projectors
 
 pytestmark = [
     pytest.mark.usefixtures("stores"),
@@ -87,7 +87,7 @@ def test_each_state_is_told_in_plain_words_and_nothing_is_lost(phone: Device, se
     serve(served)
     sent = [{"rss_source_feed": feed_of_url(url), "subscribed_at": "2026-11-01T00:00:00Z"} for url in old]
     phone.sync(subscriptions=sent)
-    settle()
+    run_projectors()
     ensure([feed_of_url(url) for url in old], now)
     sample = old[::20]
     assert states_of(phone, sample)[0] == {"new": 10}
@@ -130,7 +130,7 @@ def test_each_state_is_told_in_plain_words_and_nothing_is_lost(phone: Device, se
         served.on(path.replace(".xml", ".rss"), answer(source.read_bytes()))
     fetch_all(now + timedelta(minutes=1))
     assert follow_moves() == SHOWS
-    settle()
+    run_projectors()
     moved = [url.replace(".xml", ".rss") for url in new]
     codes, last = states_of(phone, moved[::20])
     assert codes == {"moved": 10}

@@ -24,7 +24,7 @@ from tests.apps import App
 from tests.feeds.known import known_episode, known_feed
 from tests.gpodder.apps import PodcastApp, content_of, feed_url, play
 from tests.gpodder.conftest import password_of
-from tests.jobs.working import work
+from tests.jobs.working import run_worker
 
 EPISODES = "/api/2/episodes/alice.json"
 
@@ -224,7 +224,7 @@ def test_after_45_days_every_episode_has_its_last_place_and_nothing_is_lost(
     phone.upload_subscriptions([], [feed_url(2)])
     since = desk.actions()["timestamp"], desk.subscriptions()["timestamp"]
     phone.upload(play(3))
-    assert work().events_deleted
+    assert run_worker().events_deleted
     SyncMark.objects.update(at=F("at") - timedelta(days=46))
     app_login.clean_up(timezone.now())
     # an app that was away meanwhile, and a new one

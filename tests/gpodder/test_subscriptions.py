@@ -16,7 +16,7 @@ from jobs import tasks
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from tests.gpodder.apps import PodcastApp, content_of, feed_url, play
-from tests.jobs.working import read_models, work
+from tests.jobs.working import read_models, run_worker
 from tests.projecting import bring_up_to_date
 
 FEEDS = [feed_url(number) for number in range(1, 4)]
@@ -276,7 +276,7 @@ def test_what_is_held_outlives_the_events_that_said_so(
     """Retention deletes the events, but the checkpoint, the read models and their rebuild keep the facts."""
     gone = held(phone, 11, 20)
     since = phone.subscriptions()["timestamp"]
-    assert work().events_deleted
+    assert run_worker().events_deleted
     dispatcher.clear_cache()
     live = read_models()
     rebuild(list(PROJECTORS.values()))
@@ -290,7 +290,7 @@ def test_what_is_held_outlives_the_events_that_said_so(
     assert followed(alice) == (9 if confirmed else 20)
     assert set(gone) & set(phone.subscriptions(since)["add"]) == (set() if confirmed else set(gone))
     # settled removals are deleted, too, once nobody needs them any more
-    assert work(log.database_time() + timedelta(days=46)).events_deleted
+    assert run_worker(log.database_time() + timedelta(days=46)).events_deleted
     assert state_of(alice.pk).read_whole().held_removals == {}
     assert followed(alice) == (9 if confirmed else 20)
 

@@ -31,9 +31,9 @@ from projections.locks import try_lock
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
-from tests.conftest import empty, forget
+from tests.conftest import clear_caches, empty
 from tests.domain.scenarios import FEEDS
-from tests.jobs.working import do, event_types, events, read_models, state_of
+from tests.jobs.working import dispatch_all, event_types, events, read_models, state_of
 from tests.projections.running import eventually, running
 
 pytestmark = pytest.mark.usefixtures("stores")
@@ -79,7 +79,7 @@ def item(number: int) -> str:
 def half_a_life(user_id: UUID, number: int) -> None:
     """Record events that differ between the two halves and between users."""
     level = ("public", "anonymous", "private")[user_id.int % 3]
-    do(
+    dispatch_all(
         ChangePrivacy(user_id=user_id, level=level, now=LATER),  # type: ignore[arg-type]
         *(Subscribe(user_id=user_id, feed=feed, now=LATER) for feed in FEEDS[: number + 1]),
         *(play(user_id, episode, number) for episode in range(user_id.int % 4 + number)),
@@ -194,7 +194,7 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
             _once.append(run_once())
         for alias in SCHEMAS:
             empty(alias)
-        forget()
+        clear_caches()
     return _once[0]
 
 
@@ -226,7 +226,7 @@ def test_a_rebuild_from_what_is_left_equals_the_read_models(projecting: None) ->
 
 
 def test_two_processes_at_once_one_works_and_the_other_says_so_and_leaves() -> None:
-    do(play(CAST[0], 1, 1))
+    dispatch_all(play(CAST[0], 1, 1))
     with retention._alone():
         other = subprocess.run(
             [sys.executable, "manage.py", "run_worker_once"], cwd=ROOT, capture_output=True, text=True

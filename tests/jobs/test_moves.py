@@ -37,7 +37,7 @@ from projections import comparison
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from tests.feeds.shows import A, B, C, D, read
-from tests.jobs.working import do, read_models, settle, state_of
+from tests.jobs.working import dispatch_all, read_models, run_projectors, state_of
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -55,7 +55,7 @@ def now() -> datetime:
 def followed(alice: User, now: datetime) -> UUID:
     """Alice has followed a feed for a month, among others; it is in a collection of hers, and private."""
     month_ago = now - timedelta(days=30)
-    do(
+    dispatch_all(
         ChangePrivacy(user_id=alice.pk, now=now, level="public"),
         ChangePrivacy(user_id=alice.pk, now=now, level="private", feed=OLD),
         ChangePrivacy(user_id=alice.pk, now=now, level="anonymous", feed=OLD, item=ITEM),
@@ -66,7 +66,7 @@ def followed(alice: User, now: datetime) -> UUID:
         AddFeedToCollection(user_id=alice.pk, now=now, collection_id=LIST, feed=OLD, at=month_ago),
         AddFeedToCollection(user_id=alice.pk, now=now, collection_id=LIST, feed=OTHER),
     )
-    settle()
+    run_projectors()
     read(A, ["1"])
     return alice.pk
 
@@ -111,7 +111,7 @@ def test_nothing_of_the_new_address_is_public_before_its_level_is(followed: UUID
     follow_moves()
     types = [row.type for row in events_of(followed) if NEW in row.data]
     assert types.index(PrivacyChanged.__name__) < types.index(UserSubscribed.__name__)
-    settle()
+    run_projectors()
     with connections["projections"].cursor() as cursor:
         cursor.execute("SELECT count(*) FROM public.public_events WHERE rss_source_feed = %s", [NEW])
         assert cursor.fetchone()[0] == 0
@@ -123,7 +123,7 @@ def test_it_is_done_once_and_a_rebuild_leads_to_the_same(
     monkeypatch.setattr(comparison, "PAUSE_BETWEEN_LOOKS", 0)
     move_feed(B)
     follow_moves()
-    settle()
+    run_projectors()
     head = log.head()
     assert follow_moves() == 0
     assert log.head() == head
@@ -157,16 +157,16 @@ def test_a_run_that_is_killed_between_any_two_commands_is_finished_by_the_next(
         with monkeypatch.context() as patch, suppress(Killed):
             patch.setattr(dispatcher, "dispatch", dying_after(number))
             follow_moves()
-        settle()
+        run_projectors()
     assert following(followed) == {NEW, OTHER}
     assert state_of(followed).collections[str(LIST)].order == (NEW, OTHER)
 
 
 def test_after_several_moves_listeners_go_to_the_end_of_the_chain(followed: UUID, bob: User) -> None:
     move_feed(B)
-    do(Subscribe(user_id=bob.pk, now=timezone.now(), feed=NEW))
+    dispatch_all(Subscribe(user_id=bob.pk, now=timezone.now(), feed=NEW))
     move_feed(C)
-    settle()
+    run_projectors()
     assert follow_moves() == 2
     assert following(followed) == {THIRD, OTHER}
     assert following(bob.pk) == {THIRD}
@@ -186,8 +186,8 @@ def test_an_account_that_is_being_erased_is_left_alone(followed: UUID) -> None:
 
 
 def test_who_follows_both_addresses_is_left_with_the_new_one(followed: UUID, now: datetime) -> None:
-    do(Subscribe(user_id=followed, now=now, feed=NEW, source_id="own"))
-    settle()
+    dispatch_all(Subscribe(user_id=followed, now=now, feed=NEW, source_id="own"))
+    run_projectors()
     move_feed(B)
     assert follow_moves() == 1
     assert following(followed) == {NEW, OTHER}
@@ -196,8 +196,8 @@ def test_who_follows_both_addresses_is_left_with_the_new_one(followed: UUID, now
 
 def test_who_follows_both_of_twins_has_one_entry_under_https(alice: User, now: datetime) -> None:
     plain = feed_of_url(A.replace("https", "http"))
-    do(*(Subscribe(user_id=alice.pk, now=now, feed=feed) for feed in (plain, OLD)))
-    settle()
+    dispatch_all(*(Subscribe(user_id=alice.pk, now=now, feed=feed) for feed in (plain, OLD)))
+    run_projectors()
     for url in (A.replace("https", "http"), A):
         read(url, ["1", "2", "3"], at=now)
     assert follow_moves() == 1
@@ -214,7 +214,9 @@ def test_a_merge_that_no_server_announces_leaves_listeners_where_they_are(
 
 
 def test_who_left_the_new_address_once_follows_it_again(followed: UUID, now: datetime) -> None:
-    do(Subscribe(user_id=followed, now=now, feed=NEW), Unsubscribe(user_id=followed, now=now, feed=NEW))
+    dispatch_all(
+        Subscribe(user_id=followed, now=now, feed=NEW), Unsubscribe(user_id=followed, now=now, feed=NEW)
+    )
     move_feed(B)
     assert follow_moves() == 1
     assert following(followed) == {NEW, OTHER}
@@ -223,7 +225,7 @@ def test_who_left_the_new_address_once_follows_it_again(followed: UUID, now: dat
 def test_there_and_back_leads_every_listener_back(followed: UUID) -> None:
     move_feed(B)
     follow_moves()
-    settle()
+    run_projectors()
     move_feed(A)
     assert follow_moves() == 1
     assert following(followed) == {OLD, OTHER}
@@ -233,7 +235,7 @@ def test_the_order_of_all_subscriptions_has_the_new_one_in_the_old_ones_place(
     followed: UUID, now: datetime
 ) -> None:
     everything = default_id(followed)
-    do(ReorderCollection(user_id=followed, now=now, collection_id=everything, feeds=(OLD, OTHER)))
+    dispatch_all(ReorderCollection(user_id=followed, now=now, collection_id=everything, feeds=(OLD, OTHER)))
     move_feed(B)
     follow_moves()
     assert state_of(followed).collections[str(everything)].order == (NEW, OTHER)
@@ -267,8 +269,8 @@ def folded(state: State, commands: Any) -> State:
 def test_one_listener_who_cannot_be_read_keeps_nobody_else(
     followed: UUID, bob: User, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    do(Subscribe(user_id=bob.pk, now=timezone.now(), feed=OLD))
-    settle()
+    dispatch_all(Subscribe(user_id=bob.pk, now=timezone.now(), feed=OLD))
+    run_projectors()
     move_feed(B)
     original = dispatcher.state_of
 
@@ -286,7 +288,7 @@ def test_one_listener_who_cannot_be_read_keeps_nobody_else(
 def test_what_is_remembered_of_a_move_is_its_own(followed: UUID, now: datetime) -> None:
     key = MovedKey(uuid4(), A, B, now)
     assert moves.follow(followed, key)
-    do(Subscribe(user_id=followed, now=timezone.now(), feed=OLD))
+    dispatch_all(Subscribe(user_id=followed, now=timezone.now(), feed=OLD))
     # a device that keeps sending the old address does not start the move anew each time
     assert not moves.follow(followed, key)
     assert moves.follow(followed, key._replace(since=timezone.now()))

@@ -31,7 +31,16 @@ from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from tests.domain.scenarios import MONDAY, NEWS, SCIENCE, TUESDAY
-from tests.jobs.working import do, event_types, events, read_models, settle, settle_at, state_of, work
+from tests.jobs.working import (
+    dispatch_all,
+    event_types,
+    events,
+    projectors_reach,
+    read_models,
+    run_projectors,
+    run_worker,
+    state_of,
+)
 from tests.projections.histories import marked
 from tests.projections.running import running
 
@@ -69,9 +78,9 @@ def not_now(position: int) -> bool:
 
 
 def test_old_events_go_and_a_checkpoint_stands_for_them() -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     before = state_of(ALICE)
-    done = work()
+    done = run_worker()
     assert event_types(ALICE) == ["UserCheckpoint"]
     assert state_of(ALICE) == before
     assert (done.users_due, done.users_checkpointed, done.passed) == (1, 1, True)
@@ -80,52 +89,54 @@ def test_old_events_go_and_a_checkpoint_stands_for_them() -> None:
 
 def test_what_was_given_up_before_the_cutoff_is_given_up_for_good() -> None:
     long_ago = datetime(2020, 6, 1, 12, tzinfo=UTC)
-    do(*(msgspec.structs.replace(command, now=long_ago) for command in life(ALICE)))
+    dispatch_all(*(msgspec.structs.replace(command, now=long_ago) for command in life(ALICE)))
     assert set(state_of(ALICE).subscriptions) == {NEWS, SCIENCE}
-    work()
+    run_worker()
     assert set(state_of(ALICE).subscriptions) == {NEWS}
 
 
 def test_what_is_too_old_to_be_shown_goes_so_much_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
     long_ago = datetime(2020, 6, 1, 12, tzinfo=UTC)
-    do(*(ShareEpisode(user_id=ALICE, feed=NEWS, item=MONDAY, now=long_ago + timedelta(n)) for n in range(5)))
-    settle()
+    dispatch_all(
+        *(ShareEpisode(user_id=ALICE, feed=NEWS, item=MONDAY, now=long_ago + timedelta(n)) for n in range(5))
+    )
+    run_projectors()
     left: list[int] = []
 
     def counted(position: int) -> bool:
-        passed = settle_at(position)
+        passed = projectors_reach(position)
         left.append(len(read_models()["activity"]))
         return passed
 
-    work(wait=counted)
+    run_worker(wait=counted)
     assert sorted(set(left), reverse=True) == [5, 3, 1, 0]
 
 
 def test_what_happened_at_one_moment_goes_at_once_however_much_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 1)
     now = log.database_time()
-    do(*(Subscribe(user_id=user, feed=NEWS, now=now) for user in (ALICE, BOB)))
-    settle()
-    work()
+    dispatch_all(*(Subscribe(user_id=user, feed=NEWS, now=now) for user in (ALICE, BOB)))
+    run_projectors()
+    run_worker()
     assert read_models()["activity"] == []
 
 
 def test_where_projectors_stand_still_the_next_run_goes_on_trimming(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
-    do(*life(ALICE))
-    settle()
-    assert not work(wait=not_now).passed
+    dispatch_all(*life(ALICE))
+    run_projectors()
+    assert not run_worker(wait=not_now).passed
     assert read_models()["activity"]
-    work()
+    run_worker()
     assert read_models()["activity"] == []
 
 
 def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the projector had set a trim aside: its position advances, but nothing is removed."""
     monkeypatch.setattr(retention, "TRIMMED_AT_ONCE", 2)
-    do(*life(ALICE))
-    settle()
+    dispatch_all(*life(ALICE))
+    run_projectors()
     cutoff = log.database_time() + MAX_SKEW
     assert list(retention._trims(cutoff, lambda position: True)) == [True, True]
     last = log.read_history(log.stream_of(INSTANCE), limit=1)[0]
@@ -133,49 +144,49 @@ def test_trimming_ends_where_nobody_trims(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_newer_than_the_cutoff_stays() -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     cutoff = log.database_time()
-    do(play(ALICE, 5), play(ALICE, 6, TUESDAY))
+    dispatch_all(play(ALICE, 5), play(ALICE, 6, TUESDAY))
     before = state_of(ALICE)
-    work(cutoff)
+    run_worker(cutoff)
     assert event_types(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
     assert state_of(ALICE) == before
 
 
 def test_users_without_old_events_are_left_alone() -> None:
     cutoff = log.database_time()
-    do(*life(BOB))
+    dispatch_all(*life(BOB))
     before = event_types(BOB)
-    done = work(cutoff)
+    done = run_worker(cutoff)
     assert event_types(BOB) == before
     assert (done.users_due, done.events_deleted) == (0, 0)
 
 
 def test_the_cutoff_is_by_the_databases_clock(settings: Settings) -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     settings.RETENTION_DAYS = 1
-    done = retention.run(wait=settle_at)
+    done = retention.run(wait=projectors_reach)
     assert timedelta(hours=23) < log.database_time() - done.cutoff < timedelta(hours=25)
     assert done.users_due == 0
     assert len(event_types(ALICE)) > 1
 
 
 def test_a_second_run_finds_nothing_to_do() -> None:
-    do(*life(ALICE), *life(BOB))
-    work()
+    dispatch_all(*life(ALICE), *life(BOB))
+    run_worker()
     cutoff, left, rows = log.database_time(), events(), read_models()
-    again = work(cutoff)
+    again = run_worker(cutoff)
     assert (again.users_due, again.events_deleted, again.figures_changed) == (0, 0, 0)
     assert events() == left
     assert read_models() == rows
 
 
 def test_the_read_models_are_the_same_after_a_run_and_after_a_rebuild_from_what_is_left() -> None:
-    do(*life(ALICE), *life(BOB))
-    settle()
+    dispatch_all(*life(ALICE), *life(BOB))
+    run_projectors()
     before = read_models()
     # the cutoff is before everything that happened, so nothing is too old to be shown
-    work()
+    run_worker()
     after = read_models()
     mine = ("subscriptions", "play_statuses", "saved_episodes", "user_privacy", "playlists", "collections")
     assert {table: after[table] for table in mine if table in after} == {
@@ -187,48 +198,48 @@ def test_the_read_models_are_the_same_after_a_run_and_after_a_rebuild_from_what_
 
 def test_it_rests_after_every_checkpoint_and_every_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     for user_id in (ALICE, BOB):
-        do(*life(user_id))
+        dispatch_all(*life(user_id))
     rests: list[float] = []
     monkeypatch.setattr("jobs.retention.time.sleep", rests.append)
-    done = work(chunk=5)
+    done = run_worker(chunk=5)
     chunks = -(-done.events_deleted // 5)
     assert len(rests) >= done.users_checkpointed + chunks
     assert min(rests) > 0
 
 
 def test_nothing_goes_that_a_projector_has_not_applied() -> None:
-    do(*life(ALICE))
-    settle()
+    dispatch_all(*life(ALICE))
+    run_projectors()
     before = events()
-    done = work(wait=not_now)
+    done = run_worker(wait=not_now)
     assert not done.passed
     assert done.events_deleted == 0
     assert events() >= before
-    settle()
-    done = work(wait=not_now)
+    run_projectors()
+    done = run_worker(wait=not_now)
     # by now all projectors have passed the checkpoint, which is no longer new
     assert done.events_deleted > 0
 
 
 def test_nothing_goes_while_one_projector_has_never_run() -> None:
-    do(*life(ALICE))
-    settle()
+    dispatch_all(*life(ALICE))
+    run_projectors()
     with connections["events"].cursor() as cursor:
         cursor.execute("DELETE FROM events.projection_versions WHERE projector = 'plays'")
-    assert work(wait=not_now).events_deleted == 0
+    assert run_worker(wait=not_now).events_deleted == 0
 
 
 def test_events_of_types_that_no_checkpoint_carries_are_never_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     monkeypatch.setattr(retention, "IN_CHECKPOINT", IN_CHECKPOINT - {codec.EVENTS["PlayRecorded"][0]})
-    work()
+    run_worker()
     assert event_types(ALICE) == ["PlayRecorded", "PlayRecorded", "UserCheckpoint"]
 
 
 def test_a_stream_that_cannot_be_read_keeps_everything_and_holds_up_nobody() -> None:
-    do(*life(ALICE), *life(BOB))
+    dispatch_all(*life(ALICE), *life(BOB))
     before = event_types(ALICE)
     with connections["events"].cursor() as cursor:
         cursor.execute(
@@ -237,29 +248,29 @@ def test_a_stream_that_cannot_be_read_keeps_everything_and_holds_up_nobody() -> 
             [log.stream_of(ALICE), len(before) + 1],
         )
     dispatcher.clear_cache()
-    done = work(wait=not_now)
+    done = run_worker(wait=not_now)
     assert (done.users_due, done.users_checkpointed) == (2, 1)
     assert event_types(ALICE) == [*before, "UserSang"]
 
 
 def test_a_process_that_was_behind_goes_on_from_the_checkpoint() -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     other = Streams()
     with patch.object(dispatcher, "_streams", other):
-        do(play(ALICE, 2))
-    do(play(ALICE, 3), play(ALICE, 4))
-    work()
+        dispatch_all(play(ALICE, 2))
+    dispatch_all(play(ALICE, 3), play(ALICE, 4))
+    run_worker()
     with patch.object(dispatcher, "_streams", other):
-        do(play(ALICE, 5))
+        dispatch_all(play(ALICE, 5))
     assert state_of(ALICE).plays[episode_key(NEWS, MONDAY)].position == 5
 
 
 def test_what_is_kept_beside_the_log_is_pruned_with_it() -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     with connections["events"].cursor() as cursor:
         cursor.execute("SELECT count(*) FROM events.snapshots")
         [(before,)] = cursor.fetchall()
-        work()
+        run_worker()
         cursor.execute("SELECT count(*) FROM events.snapshots")
         assert cursor.fetchall()[0][0] <= before
     state_of(ALICE)
@@ -269,9 +280,9 @@ def test_of_two_at_a_time_one_works_and_the_other_says_so_and_leaves() -> None:
     with connect("events") as first:
         assert try_lock(first, retention.LOCK)
         with pytest.raises(AlreadyRunning):
-            work()
+            run_worker()
         tasks.run_worker()  # reports it, and returns
-    work()
+    run_worker()
 
 
 def test_the_instances_stream_keeps_what_a_rebuild_needs() -> None:
@@ -283,7 +294,7 @@ def test_the_instances_stream_keeps_what_a_rebuild_needs() -> None:
 
     log.append_to_instance([figures(5), figures(3, SCIENCE), trimmed(1), trimmed(3), figures(7)])
     log.append_to_instance([figures(0, SCIENCE), trimmed(2), trimmed(2)])
-    passed = settle()
+    passed = run_projectors()
     assert delete_superseded(passed) == 5
     left = log.read_stream(log.stream_of(INSTANCE))
     decoded = [codec.decode(row.type, row.schema, row.data) for row in left]
@@ -296,7 +307,7 @@ def test_of_the_marks_of_feeds_those_stay_that_block() -> None:
     log.append_to_instance([marked(NEWS), of_publisher, marked(SCIENCE), marked(SCIENCE, False, at=1)])
     log.append_to_instance([marked(NEWS, False), again, marked()])
     last = log.append_to_instance([marked(blocked=False)])
-    settle()
+    run_projectors()
     assert delete_superseded(last - 1) == 4
     assert delete_superseded(last) == 1
     left = log.read_stream(log.stream_of(INSTANCE))
@@ -307,25 +318,25 @@ def test_of_the_marks_of_feeds_those_stay_that_block() -> None:
 
 
 def test_a_block_outlives_the_worker_and_a_rebuild() -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     marks.mark(NEWS, "publisher", NOON, blocked=True)
-    work()
-    work()
-    do(play(ALICE, 3))
-    settle()
+    run_worker()
+    run_worker()
+    dispatch_all(play(ALICE, 3))
+    run_projectors()
     assert public.timeline(10) == ([], None)
     before = read_models()
     rebuild(list(PROJECTORS.values()))
     assert read_models() == before
     marks.mark(NEWS, "publisher", NOON, blocked=False)
-    settle()
+    run_projectors()
     assert public.timeline(10)[0]
 
 
 def test_a_run_tells_what_it_did() -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     lines: list[str] = []
-    done = work(say=lines.append)
+    done = run_worker(say=lines.append)
     last_run = retention.last_run()
     assert last_run == done
     assert list(done.seconds) == ["due", "checkpoint", "project", "popularity", "delete"]
@@ -334,20 +345,20 @@ def test_a_run_tells_what_it_did() -> None:
 
 
 def test_a_stream_that_has_grown_by_much_gets_a_checkpoint() -> None:
-    do(*life(ALICE))
+    dispatch_all(*life(ALICE))
     stream, recorded = log.stream_of(ALICE), len(event_types(ALICE))
     log_retention.note_growth(stream, recorded)
-    assert work(YEARS_AGO).users_checkpointed == 0
+    assert run_worker(YEARS_AGO).users_checkpointed == 0
     log_retention.note_growth(stream, recorded - 1)
-    assert work(YEARS_AGO).users_checkpointed == 1
+    assert run_worker(YEARS_AGO).users_checkpointed == 1
     assert event_types(ALICE)[-1] == "UserCheckpoint"
     log_retention.note_growth(stream, 0)
-    assert work(YEARS_AGO).users_checkpointed == 0
+    assert run_worker(YEARS_AGO).users_checkpointed == 0
 
 
 def test_commands_are_decided_on_the_checkpoint_as_on_the_events() -> None:
-    do(*life(ALICE))
-    work()
+    dispatch_all(*life(ALICE))
+    run_worker()
     dispatcher.clear_cache()
     assert dispatcher.dispatch(Subscribe(user_id=ALICE, feed=NEWS, now=NOON), Origin()).events == []
     outcome = dispatcher.dispatch(play(ALICE, 50, TUESDAY), Origin())
@@ -357,7 +368,7 @@ def test_commands_are_decided_on_the_checkpoint_as_on_the_events() -> None:
 def test_a_dead_letter_holds_back_deletions_but_neither_checkpoints_nor_figures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    do(*life(ALICE), *life(BOB))
+    dispatch_all(*life(ALICE), *life(BOB))
     monkeypatch.setattr(runner, "ACKNOWLEDGE_EVERY", 0.02)
     with connections["events"].cursor() as cursor:
         cursor.execute(
@@ -365,7 +376,7 @@ def test_a_dead_letter_holds_back_deletions_but_neither_checkpoints_nor_figures(
             " VALUES (%s, %s, 'UserSang', 1, '{}', '{}')",
             [log.stream_of(ALICE), len(event_types(ALICE)) + 1],
         )
-    do(*life(CHARLIE))
+    dispatch_all(*life(CHARLIE))
     before = event_types(BOB)
     with running(Runner()):
         done = retention.run(datetime(2020, 1, 1, tzinfo=UTC), wait=wait_for_all)

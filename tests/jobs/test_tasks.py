@@ -21,7 +21,7 @@ from projections.rebuild import rebuild
 from projections.runner import Runner
 from tests.api.devices import feed
 from tests.factories import UserFactory
-from tests.jobs.working import do, read_models, settle, state_of
+from tests.jobs.working import dispatch_all, read_models, run_projectors, state_of
 from tests.projections.running import running
 from tests.searching import found
 
@@ -52,8 +52,8 @@ def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does(
 ) -> None:
     alice, bob = (UserFactory.create(username=name) for name in ("alice", "bob"))
     for user in (alice, bob):
-        do(*(subscription(user, number) for number in range(30)))
-    settle()
+        dispatch_all(*(subscription(user, number) for number in range(30)))
+    run_projectors()
     begin(alice.pk, timezone.now())
     app.loader.import_default_modules()
     failures: list[BaseException] = []
@@ -80,7 +80,7 @@ def test_two_schedulers_whose_tasks_all_run_at_once_do_what_one_does(
     assert begun() == []
     assert found(str(alice.pk)) == []
     assert len(state_of(bob.pk).subscriptions) == 30
-    settle()
+    run_projectors()
     rows = read_models()
     rebuild(list(PROJECTORS.values()))
     assert read_models() == rows

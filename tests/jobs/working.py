@@ -20,24 +20,26 @@ from tests.projections.histories import dump
 SILENT = [lambda text: None][0]
 
 
-def settle() -> int:
+def run_projectors() -> int:
     """Stand in for the projectors' process: bring all of them to the head, acknowledge it, and return it."""
     head = bring_up_to_date()
     acknowledge(dict.fromkeys(PROJECTORS, head))
     return head
 
 
-def settle_at(position: int) -> bool:
+def projectors_reach(position: int) -> bool:
     """Bring the projectors up to date instead of waiting; return whether they reached ``position``."""
-    return settle() >= position
+    return run_projectors() >= position
 
 
-def work(cutoff: datetime | None = None, **options: Any) -> retention.Run:
+def run_worker(cutoff: datetime | None = None, **options: Any) -> retention.Run:
     """Run the worker once over what was recorded before ``cutoff``, by default over everything up to now."""
-    return retention.run(cutoff or log.database_time(), **{"wait": settle_at, "say": SILENT, **options})
+    return retention.run(
+        cutoff or log.database_time(), **{"wait": projectors_reach, "say": SILENT, **options}
+    )
 
 
-def do(*commands: Command) -> None:
+def dispatch_all(*commands: Command) -> None:
     for command in commands:
         dispatch(command, Origin())
 

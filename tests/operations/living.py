@@ -10,7 +10,7 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from balados import databases
-from tests.conftest import STORES, forget
+from tests.conftest import STORES, clear_caches
 from tests.operations.operating import Operator
 
 
@@ -65,4 +65,4 @@ def _move(places: Mapping[str, dict[str, object]]) -> None:
         connections[alias].close_pool()  # type: ignore[attr-defined]
         del connections[alias]
         connections.settings[alias] = place
-    forget()
+    clear_caches()

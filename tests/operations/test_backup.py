@@ -35,9 +35,9 @@ from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from tests.api.devices import Device, document, feed, item, play, status
 from tests.apps import App
-from tests.conftest import STORES, forget
+from tests.conftest import STORES, clear_caches
 from tests.factories import UserFactory
-from tests.jobs.working import event_types, read_models, settle
+from tests.jobs.working import event_types, read_models, run_projectors
 from tests.killing import killed_at
 from tests.operations.living import Life, here, life
 from tests.operations.operating import Operator, drop, urls_on
@@ -105,7 +105,7 @@ def lose(*aliases: str) -> None:
         with psycopg.connect(**stores.parameters(alias), autocommit=True) as connection:
             for schema in stores.SCHEMAS[alias]:
                 connection.execute(f"DROP SCHEMA {schema} CASCADE")
-    forget()
+    clear_caches()
 
 
 def erase(user_id: UUID) -> None:
@@ -125,14 +125,14 @@ def test_what_is_restored_elsewhere_is_what_was_backed_up(
     phone = listener()
     now = datetime.now(UTC).isoformat()
     phone.sync(play_statuses=[status(number, now) for number in range(20)])
-    settle()
+    run_projectors()
     models, events = read_models(), log.read_stream(log.stream_of(phone.user_id))
     back_up(backups)
     with life.at(empty_place, home=backups / "another machine"):
         output = restore_stores(backups)
         assert output.count("tables hold what the manifest says, row by row") == 2
         assert log.read_stream(log.stream_of(phone.user_id)) == events
-        settle()
+        run_projectors()
         assert read_models() == models
         assert phone.get("me").status_code == 200
         assert set(readiness.checks().values()) == {"ok"}
@@ -150,7 +150,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
     for number in (2, 3):  # these will be lost
         given = phone.post("plays", play(number))["Balados-Position"]
     later = phone.sync()["cursor"]
-    settle()
+    run_projectors()
     rows("projections", "UPDATE users.projector_positions SET parked = true RETURNING 1")
     lose("events")
     restore_stores(backups, store="events")
@@ -173,7 +173,7 @@ def test_the_restored_instance_goes_on_and_gives_no_position_a_second_meaning(
             item(number) for number in (1, 4, 5, 6)
         }
     assert not phone.sync(answer["cursor"])["full"]
-    settle()
+    run_projectors()
     live = read_models()
     reports: list[tuple[int, int]] = []
     rebuild(list(PROJECTORS.values()), lambda done, total: reports.append((done, total)))
@@ -231,7 +231,7 @@ def test_a_backup_under_load_is_restored_on_an_empty_host(
             assert {number // 5 for number in numbers} >= promised
             assert len(numbers) % 5 == 0, "whole commands or none"
         dispatch(SyncUserData(user_id=users[0], now=datetime.now(UTC), play_statuses=[entry(9)]), Origin())
-        settle()
+        run_projectors()
         live = read_models()
         assert len(live["play_statuses"]) >= 5 * len(before)
         rebuild(list(PROJECTORS.values()))
@@ -258,7 +258,7 @@ def test_who_was_erased_after_the_backup_stays_erased_whatever_is_lost(
         device.sync(play_statuses=[status(1), status(2)])
     back_up(backups)
     erase(alice.user_id)
-    settle()
+    run_projectors()
     for lost in ("events", "system", "everything but another backup"):
         if lost in STORES:
             lose(lost)
@@ -271,7 +271,7 @@ def test_who_was_erased_after_the_backup_stays_erased_whatever_is_lost(
             output = restore_stores(Path("."), store="events")
             output = restore_stores(backups, store="system")
         assert "1 of 1 accounts known to be erased were in it, and are erased again" in output
-        settle()
+        run_projectors()
         assert found(str(alice.user_id), alice.user_id.hex, "aliceandra") == []
         assert alice.get("me").status_code == 401
         assert len(bob.sync()["data"]["play_statuses"]) == 2
@@ -313,7 +313,7 @@ def test_a_restore_that_was_killed_serves_nobody_and_is_begun_anew(here: Operato
         if point not in ("emptied", "loaded"):
             assert readiness.checks()["events"] == "being restored"
     restore_stores(backups)
-    settle()
+    run_projectors()
     assert set(readiness.checks().values()) == {"ok"}
     assert found(str(alice.user_id), "aliceandra") == []
     assert len(bob.sync()["data"]["play_statuses"]) == 1

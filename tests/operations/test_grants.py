@@ -28,7 +28,7 @@ from tests.apps import App
 from tests.factories import UserFactory
 from tests.feeds.origin import Origin, allowed, answer
 from tests.feeds.pumping import follow, pump, show
-from tests.jobs.working import settle
+from tests.jobs.working import run_projectors
 from tests.operations.living import Life, life
 from tests.operations.operating import Operator
 from tests.projecting import bring_up_to_date
@@ -143,7 +143,7 @@ def test_each_program_does_its_work(
     with life.at(urls_of(operator, roles["worker"])):
         retention.run(log.database_time(), wait=brought)
     with life.at(urls_of(operator, roles["projector"])):
-        settle()
+        run_projectors()
     with life.at(urls_of(operator, roles["worker"])):
         assert retention.run(log.database_time(), wait=brought).events_deleted > 0
         fetch_a_feed(settings)

@@ -23,7 +23,7 @@ from projections.connect import connect
 from projections.runner import Runner
 from tests.domain.scenarios import NOON
 from tests.factories import UserFactory
-from tests.jobs.working import do
+from tests.jobs.working import dispatch_all
 from tests.operations.living import stores_at
 from tests.operations.operating import Operator
 from tests.projecting import bring_up_to_date
@@ -58,7 +58,7 @@ def used(operator: Operator, django_db_blocker: Any) -> Iterator[Operator]:
     """Stores that contain an account and its events."""
     with django_db_blocker.unblock(), stores_at(operator.urls):
         UserFactory.create(username="alice", id=ALICE)
-        do(Subscribe(user_id=ALICE, feed=FEED, now=NOON))
+        dispatch_all(Subscribe(user_id=ALICE, feed=FEED, now=NOON))
         bring_up_to_date()
         yield operator
 
@@ -140,7 +140,7 @@ def test_stores_of_two_instances_are_not_prepared() -> None:
 
 @pytest.mark.usefixtures("stores")
 def test_a_log_that_is_older_than_the_read_models_is_refused() -> None:
-    do(Subscribe(user_id=ALICE, feed=FEED, now=NOON))
+    dispatch_all(Subscribe(user_id=ALICE, feed=FEED, now=NOON))
     bring_up_to_date()
     with connect("projections") as connection:
         connection.execute("UPDATE users.projector_positions SET position = position + 25")

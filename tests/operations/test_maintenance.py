@@ -36,7 +36,7 @@ from tests.api.devices import Device, code_of, play
 from tests.apps import App
 from tests.eventstore.writers import ALICE, SlowWriter, plays
 from tests.factories import PASSWORD, UserFactory
-from tests.jobs.working import settle
+from tests.jobs.working import run_projectors
 from tests.operations.moving import write, written
 from tests.projecting import bring_up_to_date
 from tests.projections.running import eventually, running
@@ -208,7 +208,7 @@ def test_maintenance_is_no_traceback_in_the_log_and_anything_else_is() -> None:
 
 def test_tasks_step_aside_and_the_worker_says_so() -> None:
     write(1)
-    settle()
+    run_projectors()
     for alias in SCHEMAS:
         close(alias)
     for task in (tasks.run_worker, tasks.purge_commands, tasks.purge_used_tokens, tasks.clear_sessions):

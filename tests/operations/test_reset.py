@@ -31,7 +31,7 @@ from projections.runner import Runner
 from tests.api.devices import Device, feed, item, play
 from tests.apps import App
 from tests.factories import UserFactory
-from tests.jobs.working import settle, state_of
+from tests.jobs.working import run_projectors, state_of
 from tests.operations.operating import Operator
 from tests.projections.histories import ALICE, BOB, catalogue, dump, played, record, subscribed
 from tests.projections.running import eventually, running
@@ -101,7 +101,7 @@ def test_without_the_exact_words_nothing_is_touched(
 ) -> None:
     UserFactory.create(username="alice")
     record(subscribed(ALICE), played(ALICE))
-    settle()
+    run_projectors()
     before = log_dump(), dump(connection), User.objects.count()
     name = configured.DATABASES["events" if what == "events" else "system"]["NAME"]
     wrong = [(), ("yes",), (reset.KINDS[what].phrase.lower(),), (f"{reset.KINDS[what].phrase} ",)]
@@ -130,7 +130,7 @@ def test_under_a_running_program_or_beside_another_reset_nothing_is_touched(
 ) -> None:
     UserFactory.create(username="alice")
     record(subscribed(ALICE), played(ALICE))
-    settle()
+    run_projectors()
     before = log_dump(), dump(connection), User.objects.count()
     with connect("system", application_name="balados-system"), monkeypatch.context() as patched:
         patched.setattr(offline, "SECONDS_TO_LEAVE", 0.1)
@@ -145,7 +145,7 @@ def test_a_line_of_who_and_when_and_how_many_is_left_and_no_content(
     allowed: None, answered: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     record(subscribed(ALICE, feed(7)))
-    settle()
+    run_projectors()
     answered("projections", "DELETE")
     lines = (configured.BALADOS_HOME / reset.AUDIT).read_text().splitlines()
     begun, done = (json.loads(line) for line in lines[-2:])
@@ -166,7 +166,7 @@ def test_projections_are_rebuilt_and_the_events_are_as_they_were(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
     record(subscribed(ALICE), played(ALICE), played(BOB))
-    head = settle()
+    head = run_projectors()
     before, log, tables = dump(connection), log_dump(), catalogue(connection)
     connection.execute("DELETE FROM users.play_statuses")
     output = answered("projections", "DELETE")
@@ -188,7 +188,7 @@ DAMAGES = {
 def test_tables_that_are_missing_or_were_altered_are_found_and_made_anew(connection: Connection) -> None:
     act(ALICE)
     record(subscribed(BOB))
-    settle()
+    run_projectors()
     before, tables = dump(connection), catalogue(connection)
     (projector,) = (each for each in PROJECTORS.values() if "users.saved_episodes" in each.tables)
     for words, statement in DAMAGES.items():
@@ -226,7 +226,7 @@ def test_an_emptied_store_is_made_from_nothing(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
     record(subscribed(ALICE), played(BOB))
-    head = settle()
+    head = run_projectors()
     before, tables = dump(connection), catalogue(connection)
     connection.execute("CREATE TABLE public.of_somebody_else (id integer)")
     connection.execute("DROP SCHEMA users CASCADE")
@@ -242,7 +242,7 @@ def test_dead_letters_begin_from_nothing_where_the_event_can_be_applied(
     allowed: None, answered: Callable[..., str], connection: Connection
 ) -> None:
     record(subscribed(ALICE))
-    head = settle()
+    head = run_projectors()
     connection.execute(deadletters.INSERT, ["subscriptions", 1, 1, 1, "UserSubscribed", "once", 1])
     connection.execute("UPDATE users.projector_positions SET parked = true WHERE projector = 'subscriptions'")
     retention.acknowledge({"subscriptions": 0})
@@ -262,7 +262,7 @@ def test_the_system_store_goes_alone(
     App().grant(alice)
     device = Device(alice.pk)
     assert device.post("plays", play()).status_code == 200
-    settle()
+    run_projectors()
     ErasedAccount.objects.create(digest="0" * 32)
     before = log_dump(), dump(connection)
     output = answered("system", "DELETE")
@@ -285,7 +285,7 @@ def test_the_log_and_the_read_models_go_and_their_numbers_go_on(
 ) -> None:
     act(ALICE)
     dispatch(Subscribe(user_id=BOB, feed=feed(), now=timezone.now()), Origin())
-    head = administration.begin_epoch(settle()) - 1
+    head = administration.begin_epoch(run_projectors()) - 1
     epoch, stream = log.epoch(), log.stream_of(ALICE)
     output = answered("events", "DELETE ALL EVENTS")
     assert "the read models go with it" in output
@@ -300,7 +300,7 @@ def test_the_log_and_the_read_models_go_and_their_numbers_go_on(
     assert log.stream_of(ALICE) > stream
     assert set(state_of(ALICE).plays) == {episode_key(feed(), item(2))}
     assert list(state_of(BOB).subscriptions) == [feed()]
-    settle()
+    run_projectors()
     assert len(dump(connection)["play_statuses"]) == 1
 
 
@@ -314,10 +314,10 @@ def test_a_cursor_of_before_leads_to_a_full_answer_and_a_position_of_before_is_k
         device.post("plays", play(number))
     first = device.post("sync", {})
     cursor, position = first.json()["cursor"], first["Balados-Position"]  # type: ignore[attr-defined]
-    settle()
+    run_projectors()
     answered("events", "DELETE ALL EVENTS")
     device.post("plays", play(9))
-    settle()
+    run_projectors()
     then = device.post("sync", {"cursor": cursor}).json()  # type: ignore[attr-defined]
     assert then["full"]
     assert [one["rss_source_item"] for one in then["data"]["play_statuses"]] == [item(9)]
@@ -329,7 +329,7 @@ def test_a_store_of_which_tables_are_lost_is_made_from_nothing_above_the_known_p
     allowed: None, answered: Callable[..., str]
 ) -> None:
     act(ALICE)
-    head = settle()
+    head = run_projectors()
     with connections["events"].cursor() as cursor:
         cursor.execute("DROP TABLE events.events, events.streams")
     answered("events", "DELETE ALL EVENTS")
@@ -347,7 +347,7 @@ def test_what_fails_half_way_has_touched_nothing_of_its_store_and_a_repeat_does_
 ) -> None:
     UserFactory.create(username="alice")
     act(ALICE)
-    settle()
+    run_projectors()
     before = log_dump(), dump(connection), User.objects.count()
 
     def fail(*arguments: Any, **options: Any) -> None:

@@ -26,7 +26,7 @@ from operations.seeds.history import LISTENERS
 from operations.seeds.reference import Changes
 from projections import erasure as rows
 from tests import leaks
-from tests.conftest import forget
+from tests.conftest import clear_caches
 from tests.factories import UserFactory
 from tests.projecting import bring_up_to_date
 
@@ -137,7 +137,7 @@ def test_the_demonstration_is_recorded_once_however_often_and_whenever_it_is_run
     assert all(each.password and each.events > 40 for each in first)
     assert events() == sum(each.events for each in first)
     for later in (NOW, NOW + timedelta(days=3), NOW + timedelta(days=100)):
-        forget()
+        clear_caches()
         assert [(each.password, each.events) for each in made(later)] == [(None, 0)] * 4
     for each in first:
         user = User.objects.get_by_natural_key(each.username)
@@ -181,7 +181,7 @@ def test_interrupted_it_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(KeyboardInterrupt):
             made()
     assert 0 < events() < whole
-    forget()
+    clear_caches()
     made(NOW + timedelta(hours=5))
     # one event for each command, and one per listener for the default collection: the first subscription
     # makes it
@@ -219,7 +219,7 @@ def test_an_interrupted_erasure_is_finished_before_the_demonstration_comes_again
     ana = User.objects.get_by_natural_key("demo-ana")
     erasure.begin(ana.pk, NOW)
     rows.erase_history(ana.pk)
-    forget()
+    clear_caches()
     with pytest.raises(demo.NameTaken, match="seed_down --demo"):
         made()
     assert ana in demo.accounts()
@@ -253,7 +253,7 @@ def test_an_operator_brings_it_up_and_down(
     output = capsys.readouterr().out
     assert len(set(re.findall(r"demo-\w+: password (\S+), \d\d+ events", output))) == 4
     recorded = events()
-    forget()
+    clear_caches()
     call_command("seed_up", demo=True)
     assert "password" not in capsys.readouterr().out
     assert events() == recorded

@@ -32,7 +32,7 @@ from projections.failures import in_maintenance
 from projections.projectors import PROJECTORS
 from projections.rebuild import rebuild
 from tests.factories import UserFactory
-from tests.jobs.working import read_models, settle
+from tests.jobs.working import read_models, run_projectors
 from tests.killing import killed_at
 from tests.operations.living import Life, life
 from tests.operations.moving import CAST, Settings, gaps, listening, override_connection, write, written
@@ -144,7 +144,7 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(elsewher
     there = elsewhere("events")
     with listening("events") as listener:
         eventually(lambda: len(listener.done) > 10)
-        settle()
+        run_projectors()
         moved = move("events", there)
         eventually(lambda: listener.refused > 0 or listener.failure is not None)
         assert listener.failure is None
@@ -162,7 +162,7 @@ def test_events_move_while_a_listener_plays_and_none_is_lost_or_doubled(elsewher
         positions = [row.position for row in log.read_all(0, 1_000_000)]
         assert positions == list(range(positions[0], positions[0] + len(positions)))
         # the projectors continue from their positions
-        settle()
+        run_projectors()
         live = read_models()
         rebuild(list(PROJECTORS.values()))
         assert read_models() == live
@@ -179,7 +179,7 @@ def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> N
     alice = UserFactory.create(username="alice")
     for number in range(20):
         write(number, [*CAST, alice.pk][number % 4])
-    settle()
+    run_projectors()
     live = read_models()
     there = elsewhere("projections")
     with psycopg.connect(**parameters("projections"), autocommit=True) as connection:
@@ -200,7 +200,7 @@ def test_read_models_move_and_are_those_of_the_events(elsewhere: Elsewhere) -> N
         assert read_models() == live
         # an erasure that the move interrupted is finished at the new place
         assert erasure.complete(alice.pk, erase_history)["users.play_statuses"] == 5
-        settle()
+        run_projectors()
         after = read_models()
         rebuild(list(PROJECTORS.values()))
         assert read_models() == after

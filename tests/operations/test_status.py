@@ -14,7 +14,7 @@ from django.db import connections
 from operations import maintenance, status, stores
 from operations.stores import SCHEMAS, Note, parameters
 from projections.projectors import PROJECTORS
-from tests.jobs.working import settle
+from tests.jobs.working import run_projectors
 from tests.operations.moving import CAST, write
 
 pytestmark = [pytest.mark.usefixtures("stores")]
@@ -45,7 +45,7 @@ def record(days_ago: float, number: int = 1) -> None:
 def test_it_tells_of_every_store_and_of_what_is_in_it() -> None:
     for number in range(7):
         write(number, CAST[number % 2])
-    settle()
+    run_projectors()
     for alias in ("events", "projections"):
         with connections[alias].cursor() as cursor:
             # otherwise the server adds the inserted rows to those that ANALYZE has counted

@@ -34,7 +34,7 @@ from tests.api.test_removals import live
 from tests.apps import App
 from tests.domain.scenarios import NOON
 from tests.factories import UserFactory
-from tests.jobs.working import do, settle, settle_at
+from tests.jobs.working import dispatch_all, projectors_reach, run_projectors
 from tests.projections.histories import ALICE, BOB, moved, played, record, record_raw, subscribed
 from tests.projections.running import running
 
@@ -89,22 +89,22 @@ def history(alice: User) -> User:
     App().grant(alice)
     device = Device(alice.pk)
     live(device, feed(7), (item(71), item(72)))
-    settle()
-    retention.run(wait=settle_at)
+    run_projectors()
+    retention.run(wait=projectors_reach)
     shared = device.post(f"episodes/{url_safe(item(71))}/share", {"rss_source_feed": feed(7)})
     assert shared.status_code == 200
     record(subscribed(BOB))
     marks.mark(feed(8), "operator", NOON, blocked=True)
     order: dict[str, Any] = {"user_id": alice.pk, "now": NOON}
-    do(
+    dispatch_all(
         RegisterDevice(device="phone", caption="Phone", **order),
         RecordEpisodeAction(feed=feed(7), item=item(71), action="download", **order),
         ChangeSettings(device="phone", set={"theme": "dark"}, **order),
         HoldRemoval(feed=feed(7), device="phone", **order),
     )
-    settle()
-    retention.run(wait=settle_at)
-    settle()
+    run_projectors()
+    retention.run(wait=projectors_reach)
+    run_projectors()
     return alice
 
 
@@ -145,7 +145,7 @@ def test_what_is_as_it_should_be_is_left_alone(history: User, connection: Connec
 @pytest.mark.usefixtures("stores")
 def test_read_models_that_are_behind_agree_as_far_as_they_have_come() -> None:
     record(subscribed(ALICE))
-    settle()
+    run_projectors()
     head = record(played(ALICE))
     line = verification.clean_line(verify(io.StringIO()))
     assert f"sound up to position {head}, and the read models agree with it as far as they have come" in line
@@ -156,7 +156,7 @@ def test_what_a_restore_has_left_out_is_not_told_as_read(history: User) -> None:
     administration.begin_epoch(0)
     log.clear_caches()
     record(subscribed(ALICE))
-    settle()
+    run_projectors()
     assert log.head() > administration.RESTORE_GAP
     progress = re.findall(r"^(\w+) events: ([\d,]+) of ([\d,]+) events", run_verify(), re.MULTILINE)
     assert [what for what, *_ in progress] == ["Reading", "Folding"]
@@ -178,7 +178,7 @@ def test_a_busy_instance_is_clean_after_a_rebuild_and_beside_an_erasure(
     stop = threading.Event()
     reports: list[Report] = []
     charlie = UserFactory.create(username="charlie")
-    do(Subscribe(user_id=charlie.pk, feed=feed(), now=NOON))
+    dispatch_all(Subscribe(user_id=charlie.pk, feed=feed(), now=NOON))
 
     def write() -> None:
         number = 0
@@ -280,7 +280,7 @@ def test_a_table_that_was_altered_is_told_and_not_compared(history: User, connec
 
 def test_a_payload_that_is_broken_is_found_at_its_position(history: User) -> None:
     good = record(played(BOB, at=1))
-    settle()
+    run_projectors()
     damage_log("""UPDATE events.events SET data = '{"position": "geheim"}' WHERE position = %s""", good)
     unknown = record_raw(BOB, "FromTheFuture")
     newer = record_raw(BOB, "PlayRecorded", schema=9)
@@ -295,7 +295,7 @@ def test_a_payload_that_is_broken_is_found_at_its_position(history: User) -> Non
 
 def test_metadata_that_is_broken_and_an_event_of_somebody_else_are_found(history: User) -> None:
     metadata, other = record(played(BOB, at=1)), record(played(BOB, at=2))
-    settle()
+    run_projectors()
     damage_log("""UPDATE events.events SET metadata = '{"app_id": 1}' WHERE position = %s""", metadata)
     damage_log(
         "UPDATE events.events SET data = jsonb_set(data, '{user_id}', to_jsonb(%s::text))"
@@ -312,7 +312,7 @@ def test_metadata_that_is_broken_and_an_event_of_somebody_else_are_found(history
 def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> None:
     first, second, third = (record(played(BOB, at=n)) for n in range(3))
     record(*(subscribed(ALICE, feed(number)) for number in range(3)))
-    settle()
+    run_projectors()
     damage_log("DELETE FROM events.events WHERE position = %s", second)
     bob, alice = log.stream_of(BOB), log.stream_of(ALICE)
     damage_log("UPDATE events.events SET version = version + 100 WHERE stream = %s AND version = 1", alice)
@@ -325,9 +325,9 @@ def test_versions_that_are_missing_or_out_of_order_are_found(history: User) -> N
 
 def test_what_retention_and_removals_take_out_is_no_gap(history: User) -> None:
     Device(history.pk).post("removals", {"rss_source_feed": feed(7)})
-    settle()
-    retention.run(log.database_time(), wait=settle_at)
-    settle()
+    run_projectors()
+    retention.run(log.database_time(), wait=projectors_reach)
+    run_projectors()
     assert list(verification.lines(verified())) == []
 
 
@@ -372,7 +372,7 @@ def test_an_erasure_leaves_nothing_in_the_scratch_tables(history: User, connecti
                     [f"%{history.pk}%"],
                 ).fetchone()
                 assert found == (0,), table
-        settle()
+        run_projectors()
         assert not any(comparison.compare(worker).counts for worker in workers)
 
 

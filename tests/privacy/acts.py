@@ -104,7 +104,7 @@ def account(name: str, number: int) -> User:
     return UserFactory.create(username=name, id=UUID(int=number))
 
 
-def work() -> None:
+def run_worker() -> None:
     """Do what the projectors and the worker do, as far as it affects what is public."""
     bring_up_to_date()
     popularity.recalculate()
@@ -116,8 +116,8 @@ def perform(events: Iterable[Event], pause: int = 4) -> None:
     for number, event in enumerate(events, 1):
         record(event)
         if number % pause == 0:
-            work()
-    work()
+            run_worker()
+    run_worker()
 
 
 def seen(path: str) -> dict[str, Any]:

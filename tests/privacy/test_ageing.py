@@ -17,8 +17,8 @@ from eventstore.domain.sync import SyncUserData
 from projections import rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
-from tests.conftest import STORES, empty, forget
-from tests.jobs.working import state_of, work
+from tests.conftest import STORES, clear_caches, empty
+from tests.jobs.working import run_worker, state_of
 from tests.privacy.acts import FEEDS, ITEMS, KINDS, Act, level
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, minutes, record_at
@@ -39,7 +39,7 @@ def test_followed_in_public_is_what_is_followed(
 ) -> None:
     for alias in STORES:
         empty(alias)
-    forget()
+    clear_caches()
     now = log.database_time()
     dispatch(ChangePrivacy(user_id=ALICE, level="public", now=now), Origin())
 
@@ -80,7 +80,7 @@ def test_what_the_worker_leaves_makes_the_same_rows(
     """Minutes represent days: the cutoff falls among the events, some of them from clocks ahead of it."""
     for alias in STORES:
         empty(alias)
-    forget()
+    clear_caches()
     for number in range(1, 4):
         record_at(level("public", UUID(int=number), at=-9), minutes(-9))
     passed = 0
@@ -91,7 +91,7 @@ def test_what_the_worker_leaves_makes_the_same_rows(
             project()
         if pause == 9:
             dispatcher.clear_cache()
-            work(minutes(data.draw(st.integers(-9, passed))))
+            run_worker(minutes(data.draw(st.integers(-9, passed))))
     project()
     live = dump(connection)
     rebuild.rebuild([PROJECTORS["public_events"], PROJECTORS["popularity"]])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eventstore.domain.messages import Event
 from projections.connect import Connection
-from tests.conftest import STORES, empty, forget
+from tests.conftest import STORES, clear_caches, empty
 from tests.privacy.acts import (
     FEEDS,
     ITEMS,
@@ -75,7 +75,7 @@ def lead(connection: Connection, *lives: Iterable[Event]) -> tuple[Any, Any]:
     """
     for alias in STORES:
         empty(alias)
-    forget()
+    clear_caches()
     for number, name in enumerate(NAMES, 1):
         account(name, number)
     perform(initial_levels(), pause=100)

@@ -14,7 +14,7 @@ from eventstore.domain.privacy import Level, PrivacySetting, scope_of
 from projections import popularity, rebuild
 from projections.connect import Connection
 from projections.projectors import PROJECTORS
-from tests.conftest import STORES, empty, forget
+from tests.conftest import STORES, clear_caches, empty
 from tests.privacy.acts import FEEDS, ITEMS, KINDS, Act, level
 from tests.projections.conftest import Project
 from tests.projections.histories import dump, marked, minutes, record
@@ -78,7 +78,7 @@ def test_a_rebuild_equals_live(
 ) -> None:
     for alias in STORES:
         empty(alias)
-    forget()
+    clear_caches()
     for event, after in history:
         record(event)
         if after:

@@ -19,10 +19,10 @@ from tests.privacy.acts import (
     everything_stored,
     level,
     perform,
+    run_worker,
     saved,
     seen,
     shared,
-    work,
 )
 from tests.projecting import bring_up_to_date
 from tests.projections.conftest import Project
@@ -118,7 +118,7 @@ def test_a_public_playlist_tells_nothing_of_a_private_feed(connection: Connectio
             added_at=minutes(1),
         ),
     )
-    work()
+    run_worker()
     assert (everything_seen(), everything_stored(connection)) == before
 
 

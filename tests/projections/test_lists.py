@@ -46,7 +46,7 @@ from projections.connect import Connection, connect
 from projections.projectors import PROJECTORS
 from projections.queries import InvalidCursor
 from projections.worker import Worker, apply_together
-from tests.conftest import STORES, empty, forget
+from tests.conftest import STORES, clear_caches, empty
 from tests.projections.conftest import Project
 from tests.projections.histories import (
     ALICE,
@@ -129,7 +129,7 @@ def test_a_rebuild_equals_live(connection: Connection, history: list[tuple[Comma
     """The live part works as the runner does: both projectors together in one transaction."""
     for alias in STORES:
         empty(alias)
-    forget()
+    clear_caches()
     both = [PROJECTORS["playlists"], PROJECTORS["collections"]]
     with connect("projections") as own:
         workers = [Worker(projector, own) for projector in both]

@@ -49,7 +49,7 @@ from projections.projectors.shape import Fact, Projector
 from projections.rebuild import AlreadyRunning
 from projections.runner import Runner
 from projections.worker import Worker
-from tests.conftest import STORES, empty, forget
+from tests.conftest import STORES, clear_caches, empty
 from tests.projections.conftest import Project
 from tests.projections.histories import (
     ALICE,
@@ -184,7 +184,7 @@ def live(project: Project, history: History) -> int:
     """Record a history on empty stores and project it meanwhile; return the last position."""
     for alias in STORES:
         empty(alias)
-    forget()
+    clear_caches()
     for what, project_now in history:
         happen(what)
         if project_now:

@@ -16,7 +16,7 @@ from eventstore.domain.privacy import ChangePrivacy
 from eventstore.domain.saved import ShareEpisode
 from eventstore.undo import Chosen
 from projections.connect import Connection
-from tests.conftest import STORES, empty, forget
+from tests.conftest import STORES, clear_caches, empty
 from tests.projections.conftest import Project
 from tests.projections.histories import ALICE, minutes
 from tests.projections.test_rebuild import commands, happen
@@ -59,7 +59,7 @@ def test_whatever_was_done_and_undone_every_table_shows_what_was_before(
 ) -> None:
     for alias in STORES:
         empty(alias)
-    forget()
+    clear_caches()
     dispatch(ChangePrivacy(user_id=ALICE, level="public", now=minutes(0), at=minutes(-60)), Origin())
     for command in before:
         happen(command)
