@@ -151,3 +151,15 @@ def test_the_state_of_all_feeds_is_told_in_words_and_for_programs(origin: Origin
     assert (found["feeds"], found["due"], found["errors"]) == (4, 4, {"not_found": 2})
     assert found["overdue_s"] > 10_000
     assert [host["name"] for host in found["hosts"]] == ["busy.example"]
+
+
+def test_feeds_of_a_host_that_is_left_alone_are_not_due(origin: Origin) -> None:
+    follow(origin, "/feed", "/other")
+    FeedSchedule.objects.update(next_at=timezone.now() - timedelta(hours=3))
+    FeedHost.objects.update(paused_until=timezone.now() + timedelta(hours=1))
+    text = output_of("feed_status")
+    assert "Due now: 0\n" in text
+    assert "is a worker" not in text
+    assert "Hosts that are left alone: 1, with 2 feeds:" in text
+    FeedHost.objects.update(paused_until=timezone.now() - timedelta(hours=1))
+    assert "Due now: 2, the longest for 3 hours" in output_of("feed_status")
