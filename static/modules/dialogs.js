@@ -1,12 +1,15 @@
 // Shows what htmx has loaded into the page's dialog, and closes it when it is cancelled or
 // its form has been processed.
 
+// what has the focus when one content of the dialog follows another
+const FIRST = "[autofocus], input:not([type=hidden]), textarea, a[href], button";
 const dialog = document.getElementById("dialog");
 
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target !== dialog) return;
   if (!dialog.childElementCount) dialog.close();
   else if (!dialog.open) dialog.showModal();
+  else if (!dialog.contains(document.activeElement)) dialog.querySelector(FIRST)?.focus();
 });
 
 dialog.addEventListener("click", (event) => {

@@ -1,5 +1,7 @@
 // A form that changes something is sent only once, however often its button is pressed
-// before the answer arrives.
+// before the answer arrives. One that comes back with errors begins at the first of them.
+
+document.querySelector('main [aria-invalid="true"]')?.focus();
 
 document.addEventListener("submit", (event) => {
   const form = event.target;

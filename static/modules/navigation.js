@@ -37,7 +37,13 @@ function expectPage(xhr) {
   pending = xhr;
 }
 
+// The address of the link that opened the dialog. After a choice in it that shows the same page again, the
+// focus is back there.
+let opener = null;
+document.getElementById("dialog")?.addEventListener("close", () => (opener = null));
+
 document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.target?.id === "dialog") opener = detail.elt.getAttribute("href");
   if (detail.boosted) expectPage(detail.requestConfig.verb === "get" ? detail.xhr : null);
 });
 
@@ -128,9 +134,11 @@ document.addEventListener("htmx:afterSwap", (event) => {
   const main = document.getElementById("main");
   // what is to be mended, where a form is shown again with its errors
   const faulty = main.querySelector('[aria-invalid="true"]');
-  (faulty ?? main).focus({ preventScroll: true });
-  if (pathInfo.anchor) return;
   const sameAgain = requestConfig.verb !== "get" && shown === here();
+  const links = sameAgain && opener ? [...main.querySelectorAll("a[href]")] : [];
+  const opened = links.find((link) => link.getAttribute("href") === opener);
+  (faulty ?? opened ?? main).focus({ preventScroll: true });
+  if (pathInfo.anchor) return;
   const top = sameAgain ? places.get(shown) : 0;
   shown = here();
   if (faulty) faulty.scrollIntoView({ block: "center", behavior: "instant" });
