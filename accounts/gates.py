@@ -30,9 +30,9 @@ class Shortcut(Protocol):
     """Answers some requests from the event loop, without a thread: those of which it is certain that a view
     would answer the same."""
 
-    async def answer(self, environment: Mapping[str, Any], body: BytesIO) -> DirectAnswer | None:
-        """Answer a request, given as its WSGI environment; None if it is for Django. In that case it has
-        changed nothing."""
+    async def answer(self, environment: dict[str, Any], body: BytesIO) -> DirectAnswer | None:
+        """Answer a request, given as its WSGI environment; None if it is for Django. In that case nothing has
+        changed but the environment, which may say what has been done already."""
 
 
 # Resolved views of paths without parameters, by URL configuration and path: resolving a path takes as long as

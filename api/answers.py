@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import grants
+from accounts.grants import Caller
 from api.auth import caller_of
 from api.clock import now
 from api.episodes import show_episodes
@@ -94,7 +95,10 @@ def record(
 
 def origin_of(request: Request, at: datetime | None = None) -> Origin:
     """Return the app and device that a request comes from; ``at`` is the client's own time."""
-    caller = caller_of(request)
+    return origin_of_caller(caller_of(request), at)
+
+
+def origin_of_caller(caller: Caller, at: datetime | None) -> Origin:
     return Origin(caller.app_id, caller.device_id, caller.device_name, at)
 
 

@@ -64,7 +64,7 @@ class BodyParser(BaseParser):
 
 def _raw_body(struct: type[RawBody], request: HttpRequest, operation: Operation) -> RawBody:
     content_type = request.META.get("CONTENT_TYPE", "")
-    if content_type.partition(";")[0].strip().lower() not in struct.media_types or _is_encoded(request):
+    if content_type.partition(";")[0].strip().lower() not in struct.media_types or _is_encoded(request.META):
         raise UnsupportedMediaType(content_type, f"Send {' or '.join(struct.media_types)}, not compressed.")
     return struct(read_body(request, operation.largest), content_type)
 
@@ -145,14 +145,19 @@ def _is_empty(request: HttpRequest) -> bool:
     )
 
 
+def is_json(meta: Mapping[str, Any]) -> bool:
+    """Whether a body is declared as plain JSON. ``meta``: the request's headers, as WSGI has them."""
+    return bool(JSON.fullmatch(meta.get("CONTENT_TYPE", ""))) and not _is_encoded(meta)
+
+
 def _check_is_json(request: HttpRequest) -> None:
-    media_type = request.META.get("CONTENT_TYPE", "")
-    if not JSON.fullmatch(media_type) or _is_encoded(request):
+    if not is_json(request.META):
+        media_type = request.META.get("CONTENT_TYPE", "")
         raise UnsupportedMediaType(media_type, "Send application/json, in UTF-8 and not compressed.")
 
 
-def _is_encoded(request: HttpRequest) -> bool:
-    return bool(request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity")
+def _is_encoded(meta: Mapping[str, Any]) -> bool:
+    return bool(meta.get("HTTP_CONTENT_ENCODING", "identity") != "identity")
 
 
 def read_body(request: HttpRequest, largest: int) -> bytes:

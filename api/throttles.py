@@ -6,7 +6,7 @@ because a counter is unavailable.
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -22,6 +22,8 @@ WINDOW = timedelta(minutes=1)
 # A process reserves a fiftieth of an app's limit at once, and at most 20 requests: asking Redis for each was
 # a tenth of what a play costs.
 PART, MOST_AT_ONCE = 50, 20
+# Key in META, which no header can set: the request was counted by a shortcut that could not answer it.
+COUNTED: Final = "balados.counted"
 
 
 class Limit(BaseThrottle):
@@ -55,7 +57,7 @@ class GrantLimit(Limit):
         return self.name_of(caller_of(request))
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        if request.auth is None or super().allow_request(request, view):
+        if request.auth is None or COUNTED in request._request.META or super().allow_request(request, view):
             return True
         caller = caller_of(request)
         refusals.note(caller.user_id, refusals.APP, caller.app_id, refusals.TOO_MANY, now())
@@ -67,11 +69,6 @@ class GrantLimit(Limit):
         then counted."""
         is_unlimited = not settings.API_REQUESTS_PER_MINUTE or attempts.is_away()
         return is_unlimited or attempts.use_counted(cls.what, cls.name_of(caller))
-
-    @classmethod
-    def put_back(cls, caller: Caller) -> None:
-        """Undo ``use_counted``, for a request that is then counted as any other."""
-        attempts.put_back(cls.what, cls.name_of(caller))
 
     @staticmethod
     def name_of(caller: Caller) -> str:

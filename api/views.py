@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, BinaryIO, ClassVar, TypeVar, cast
+from typing import Any, BinaryIO, ClassVar, Final, TypeVar, cast
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
@@ -21,6 +21,9 @@ from api.throttles import AddressLimit
 from api.validation import validate
 
 RENDERER = JsonRenderer()
+# Key in META, which no header can set: why a shortcut does not know whether it has recorded the request,
+# which must therefore not be recorded again.
+FAILURE: Final = "balados.failure"
 T = TypeVar("T")
 
 
@@ -73,6 +76,8 @@ class View(APIView):
         self.perform_authentication(request)
         self.check_throttles(request)
         self.check_permissions(request)
+        if (failure := request._request.META.get(FAILURE)) is not None:
+            raise failure
 
     def http_method_not_allowed(self, request: Any, *args: Any, **names: str) -> Response:
         """Answer 404 instead of 405 for a path that is invalid for every method. Identifiers are matched

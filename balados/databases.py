@@ -4,7 +4,7 @@ psycopg is imported only where a URL is parsed. ``make run`` imports this module
 alive as long as the instance, and so does without 20 MB.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -93,6 +93,13 @@ def store(alias: str, url: str, *, pool: dict[str, Any]) -> dict[str, Any]:
         # without this, some selections of tests fail with "Circular dependency in TEST[DEPENDENCIES]"
         "TEST": {"DEPENDENCIES": []},
     }
+
+
+def place_of(configured: Mapping[str, Any]) -> str:
+    """Return a text that is the same for configured stores in the same database, reached in the same way."""
+    own = ("options", "application_name", "pool")
+    options = {name: value for name, value in configured["OPTIONS"].items() if name not in own}
+    return repr([[configured[name] for name in ("HOST", "PORT", "NAME", "USER", "PASSWORD")], options])
 
 
 def replicas(urls: Iterable[str], *, pool: dict[str, Any]) -> dict[str, dict[str, Any]]:

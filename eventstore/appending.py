@@ -67,9 +67,11 @@ class CommandAlreadyRecorded(Exception):
     """A concurrent writer has recorded a command with this id."""
 
 
-def append_one(
+def to_append_one(
     stream: int, expected: int, event: Event, origin: Origin, changed: Sequence[KeptEntry]
-) -> int | None:
+) -> tuple[Prepared, dict[str, bytes]] | None:
+    """Return the statement that appends one event and at most one entry that it ``changed``, which returns
+    the event's position, and its parameters; None if the entry was removed."""
     name, schema = codec.name_of(event)
     values = {
         "stream": b"%d" % stream,
@@ -83,10 +85,20 @@ def append_one(
     statement = _APPEND
     for one in changed:
         if one.state is None:
-            return append_many(stream, expected, [event], origin, changed)
+            return None
         statement = _APPEND_AND_ADD if one.is_new else _APPEND_AND_KEEP
         values |= {"topic": one.topic.encode(), "key": one.digest.encode()}
         values |= {"name": one.name.encode(), "state": one.state.encode()}
+    return statement, values
+
+
+def append_one(
+    stream: int, expected: int, event: Event, origin: Origin, changed: Sequence[KeptEntry]
+) -> int | None:
+    found = to_append_one(stream, expected, event, origin, changed)
+    if found is None:
+        return append_many(stream, expected, [event], origin, changed)
+    statement, values = found
     try:
         with discard_when_broken():
             position = statement.first_value(raw_connection(), values)

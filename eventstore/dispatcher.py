@@ -144,9 +144,9 @@ def earlier(stream: Stream, command_id: CommandId) -> Outcome | None:
     return Outcome([], found.version, found.position, stream.user, replayed=True, answer=found.answer)
 
 
-def clear_cache() -> None:
-    """Drop every cached state (after a reset of the store)."""
-    _streams.clear()
+def clear_cache(user_id: UUID | None = None) -> None:
+    """Drop the cached state of a user, or every one (after a reset of the store)."""
+    _streams.clear(user_id)
 
 
 _streams = Streams()
@@ -162,12 +162,12 @@ def _decide_and_append(
 ) -> Outcome:
     is_current = stream.read(named)
     for _ in range(ATTEMPTS):
-        decided = _decide(stream, command, named)
+        decided = decide_in(stream, command, named)
         if not is_current and not (isinstance(decided, Decision) and decided.events):
             # "nothing to do" and "refused" hold only on the current state; an append checks the version by
             # itself
             stream.refresh(named)
-            decided = _decide(stream, command, named)
+            decided = decide_in(stream, command, named)
         outcome = _append(stream, decided, origin, command_id, answer, named is None)
         if outcome is not None:
             return outcome
@@ -175,14 +175,14 @@ def _decide_and_append(
         is_current = True
     with entries.blocked_appends():
         stream.refresh(named)
-        decided = _decide(stream, command, named)
+        decided = decide_in(stream, command, named)
         outcome = _append(stream, decided, origin, command_id, answer, named is None)
     if outcome is None:
         raise Conflict
     return outcome
 
 
-def _decide(stream: Stream, command: Command, named: Keys | None) -> Decision | DomainError:
+def decide_in(stream: Stream, command: Command, named: Keys | None) -> Decision | DomainError:
     """Return the events of a command, or why it is refused."""
     if isinstance(command, Batch):
         return Decision(decide_and_evolve(stream.user, command), [])

@@ -8,7 +8,7 @@ from eventstore.domain import episodes
 from eventstore.domain.history import happened_at
 from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Origin
-from eventstore.domain.plays import TOPIC, PlayCommand
+from eventstore.domain.plays import TOPIC, PlayCommand, PlayStatus
 from eventstore.domain.topics import User
 from eventstore.log import HistoryFilter
 from eventstore.reading import decoded, origin_of
@@ -31,9 +31,8 @@ def newer(user: User, version: int, command: PlayCommand, here: Origin) -> Elsew
     """Return the status that won over a command's, where another device than ``here`` reported it later; None
     where the command's own status holds. ``user`` and ``version``: the state and the version after the
     command."""
-    feed, item = episodes.find(user, command.feed, command.item)
-    status = user.plays.get(episode_key(feed or "", item))
-    if command.at is None or status is None or status.updated_at <= command.at:
+    status = later(user, command)
+    if status is None:
         return None
     only = HistoryFilter(types=PLAYS, items=[status.item], since=max(version - AMONG, 0))
     for row in log.read_history(log.stream_of(user.user_id), limit=AMONG, only=only):
@@ -45,6 +44,15 @@ def newer(user: User, version: int, command: PlayCommand, here: Origin) -> Elsew
                 return None
             return Elsewhere(status.position, status.played, status.updated_at, named)
     return Elsewhere(status.position, status.played, status.updated_at, None)
+
+
+def later(user: User, command: PlayCommand) -> PlayStatus | None:
+    """Return the status after a command, if it is of a later time than the command's own."""
+    feed, item = episodes.find(user, command.feed, command.item)
+    status = user.plays.get(episode_key(feed or "", item))
+    return (
+        status if command.at is not None and status is not None and status.updated_at > command.at else None
+    )
 
 
 def _device(of: Origin) -> tuple[str | None, ...]:

@@ -4,7 +4,7 @@
 ``psycopg.OperationalError`` (or Django's) when the store is unavailable.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -48,25 +48,49 @@ class KeptState(NamedTuple):
     entries: list[tuple[str, str, str]]
 
 
+class Question(NamedTuple):
+    """A statement that reads the state of a stream, and its parameters."""
+
+    statement: Prepared
+    values: dict[str, bytes]
+
+
+def question(of: int | Sequence[str], keys: Sequence[tuple[str, str]]) -> Question:
+    """Return what asks for the entries of pairs of topic and key digest; ``of``: the id of a stream, or the
+    names that it may have. At most ``FEW`` keys."""
+    topics, digests = (" ".join(one) for one in zip(*keys, strict=True)) if keys else ("", "")
+    values = {"topics": topics.encode(), "keys": digests.encode()}
+    if isinstance(of, int):
+        return Question(_READ_STATE, {"stream": b"%d" % of, **values})
+    return Question(_FIND_STATE, {"names": " ".join(of).encode(), **values})
+
+
+def state_in(rows: Sequence[Sequence[bytes | None]]) -> KeptState | None:
+    """Return the state that the rows hold which answer a question; None where there is no such stream."""
+    if not rows:
+        return None
+    return _kept_state([[None if cell is None else cell.decode() for cell in row] for row in rows])
+
+
 def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> KeptState:
     """Return a stream's version and its snapshot entries for pairs of topic and key digest; for None, all of
     them."""
     if keys is None:
         return _kept_state(execute(SQL["read_whole_state"], {"stream": stream}).fetchall())
-    topics, digests = (" ".join(one) for one in zip(*keys, strict=True)) if keys else ("", "")
     if len(keys) > FEW:
+        topics, digests = (" ".join(one) for one in zip(*keys, strict=True))
         values = {"stream": stream, "topics": topics, "keys": digests}
         asked = " ".join({topic for topic, _ in keys})
         return _kept_state(execute(READ_MANY, values | {"asked": asked}).fetchall())
-    return _kept_state(_rows(_READ_STATE, {"stream": str(stream), "topics": topics, "keys": digests}))
+    found = _read(question(stream, keys))
+    assert found is not None  # streams are never deleted
+    return found
 
 
 def find_state(names: Sequence[str], keys: Sequence[tuple[str, str]]) -> KeptState | None:
     """Like ``read_state``, for the stream with one of these names; None where there is none. At most ``FEW``
     keys."""
-    topics, digests = (" ".join(one) for one in zip(*keys, strict=True)) if keys else ("", "")
-    rows = _rows(_FIND_STATE, {"names": " ".join(names), "topics": topics, "keys": digests})
-    return _kept_state(rows) if rows else None
+    return _read(question(names, keys))
 
 
 def read_topic(stream: int, topic: str) -> list[tuple[str, str, str]]:
@@ -112,10 +136,9 @@ def replace(stream: int, entries: Iterable[KeptEntry], schema: int) -> None:
             copy.write_row((stream, one.topic, one.digest, one.name, one.state))
 
 
-def _rows(statement: Prepared, texts: Mapping[str, str]) -> list[list[str | None]]:
+def _read(asked: Question) -> KeptState | None:
     with discard_when_broken():
-        rows = statement.rows(raw_connection(), {name: text.encode() for name, text in texts.items()})
-    return [[None if cell is None else cell.decode() for cell in row] for row in rows]
+        return state_in(asked.statement.rows(raw_connection(), asked.values))
 
 
 def _kept_state(rows: Sequence[Sequence[Any]]) -> KeptState:

@@ -163,7 +163,7 @@ def append(
         if alone
         else append_many(stream, expected, events, origin, changed, command_id, answer, origins)
     )
-    return _counted(events, position)
+    return counted(events, position)
 
 
 def append_while(
@@ -177,10 +177,11 @@ def append_while(
 ) -> int | None:
     """Like ``append``, for so many events that the server needs a while: ``changed`` and ``answer`` are
     computed in the meantime. They must not use this thread's connection."""
-    return _counted(events, append_large(stream, expected, events, origin, changed, command_id, answer))
+    return counted(events, append_large(stream, expected, events, origin, changed, command_id, answer))
 
 
-def _counted(events: Sequence[Event], position: int | None) -> int | None:
+def counted(events: Sequence[Event], position: int | None) -> int | None:
+    """Count what an append has recorded, or a conflict if there is no ``position``, which is returned."""
     if position is None:
         counters.count("append_conflicts")
     else:
@@ -321,13 +322,20 @@ def notify(*, is_awaited: bool = False) -> None:
 
     Nothing depends on the hint, because projectors poll, so a failure to send it is ignored.
     """
+    if not may_notify(is_awaited=is_awaited):
+        return
+    with suppress(psycopg.Error, OperationalError), discard_when_broken():
+        raw_connection().execute(f"NOTIFY {NOTIFICATION_CHANNEL}")
+
+
+def may_notify(*, is_awaited: bool = False) -> bool:
+    """Whether it is time for a hint, which the caller then sends: this process has sent none for a while."""
     global _hinted
     now = time.monotonic()
     if now - _hinted < SECONDS_BETWEEN_HINTS and not is_awaited:
-        return
+        return False
     _hinted = now
-    with suppress(psycopg.Error, OperationalError), discard_when_broken():
-        raw_connection().execute(f"NOTIFY {NOTIFICATION_CHANNEL}")
+    return True
 
 
 def stream_of(user_id: UUID) -> int:
@@ -434,6 +442,12 @@ def clear_caches(user_id: UUID | None = None) -> None:
 _streams: dict[UUID, int] = {}
 _epoch: str | None = None
 _hinted = 0.0
+# A hint for projectors, from a caller that sends statements itself (``may_notify``); its commit does not wait
+# for the disk.
+HINT = Prepared(
+    "hint",
+    f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{NOTIFICATION_CHANNEL}', '')",
+)
 _ANY_AFTER = Prepared("any_after", "SELECT 1 FROM events.events WHERE position > %(after)s::bigint LIMIT 1")
 
 

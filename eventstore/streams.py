@@ -126,11 +126,11 @@ class Entries(PartialEntries):
 class Stream:
     """One listener's stream as of ``version``; its last event is at ``position``."""
 
-    def __init__(self, user_id: UUID) -> None:
+    def __init__(self, user_id: UUID, version: int = 0, position: int = 0) -> None:
         self.user_id = user_id
         self._id = log.cached_stream(user_id)
         self._entries: dict[str, Entries] = {}
-        self._forget(0, 0)
+        self._forget(version, position)
 
     @property
     def id(self) -> int:
@@ -254,9 +254,7 @@ class Stream:
         self.user = User(self.user_id, **self._entries)
 
     def _read(self, keys: Keys | None) -> tuple[int, int, list[tuple[str, str, str]]]:
-        digests = None
-        if keys is not None:
-            digests = [(topic, _DIGESTS[topic](key)) for topic, named in keys.items() for key in named]
+        digests = None if keys is None else digests_of(keys)
         found = self._find(digests) or entries.read_state(self.id, digests)
         if found.is_erased:
             raise StreamErased(str(found.stream))
@@ -296,6 +294,37 @@ class Stream:
             raise UnreadableEntry(f"an entry of the stream at version {self.version}: {error}") from error
 
 
+class NotAtHand(Exception):
+    """An entry is needed that has not been read."""
+
+
+class StreamAtHand(Stream):
+    """A stream of which the state that was ``found`` for some ``keys`` is known, and no more can be read.
+    Raises ``UnreadableEntry``."""
+
+    def __init__(self, user_id: UUID, found: KeptState, keys: Keys) -> None:
+        super().__init__(user_id, found.version, found.position)
+        self._id = found.stream
+        self._take(found.entries, keys)
+
+    def fetch(self, keys: Keys) -> None:
+        raise NotAtHand
+
+    def fetch_whole(self, topic: str) -> None:
+        raise NotAtHand
+
+    def read_states(self, topic: str) -> list[Any]:
+        raise NotAtHand
+
+    def search(self, topic: str, text: str) -> None:
+        raise NotAtHand
+
+
+def digests_of(keys: Keys) -> list[tuple[str, str]]:
+    """Return the topics and the digests of keys."""
+    return [(topic, _DIGESTS[topic](key)) for topic, named in keys.items() for key in named]
+
+
 class Streams:
     """Streams that commands have read, cached for the listener's next command; the least recently used are
     dropped first. Only one thread uses a stream at a time: another reads its own copy, and the store decides
@@ -326,10 +355,14 @@ class Streams:
                 _, (_, oldest) = self._kept.popitem(last=False)
                 self._entries -= oldest
 
-    def clear(self) -> None:
+    def clear(self, user_id: UUID | None = None) -> None:
+        """Drop the stream of a user, or all of them."""
         with self._lock:
-            self._kept.clear()
-            self._entries = 0
+            if user_id is None:
+                self._kept.clear()
+                self._entries = 0
+            elif (kept := self._kept.pop(user_id, None)) is not None:
+                self._entries -= kept[1]
 
 
 def fold(stream: int, user_id: UUID, upto: int = LAST_VERSION) -> User:

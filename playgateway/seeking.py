@@ -74,7 +74,7 @@ class Seeks:
     def __init__(self, system: Pipeline) -> None:
         self._system = system
 
-    async def answer(self, environment: Mapping[str, Any], body: BytesIO) -> DirectAnswer | None:
+    async def answer(self, environment: dict[str, Any], body: BytesIO) -> DirectAnswer | None:
         if (address := _address_of(environment)) is None:
             return None
         kind = window.kind_of(environment["REQUEST_METHOD"], environment)

@@ -22,8 +22,8 @@ from projections.failures import is_outage
 
 # Seconds that a request waits for its rows, and until a connection that failed is opened again.
 TIMEOUT, PAUSE = 0.5, 5.0
-# requests that wait for rows at one time
-MOST_WAITING: Final = 64
+# statements that are waited for at one time
+MOST_WAITING: Final = 256
 logger = logging.getLogger(__name__)
 
 Row: TypeAlias = Sequence[bytes | None]
@@ -36,13 +36,14 @@ class OutcomeUnknown(psycopg.OperationalError):
 
 
 class Asked(NamedTuple):
-    """A statement that was asked for ``at`` a time of the loop, its parameters, and who waits for its
-    rows."""
+    """A statement that was asked for ``at`` a time of the loop, its parameters, who waits for its rows, and
+    its place among others (``Appends``)."""
 
     statement: Prepared
     values: Sequence[bytes]
     answer: Answer
     at: float
+    order: int
 
 
 class Pipeline:
@@ -68,22 +69,26 @@ class Pipeline:
         self._failure: psycopg.Error | None = None
         self._watch: asyncio.TimerHandle | None = None
 
-    def ask(self, statement: Prepared, values: Mapping[str, bytes]) -> Answer:
+    def ask(self, statement: Prepared, values: Mapping[str, bytes], order: int = 0) -> Answer:
         """Send a statement. The answer is its rows, as text; or None while there is no connection, when too
         many wait, or when the server does not answer in time. ``values`` are texts in UTF-8."""
         loop = asyncio.get_running_loop()
         answer: Answer = loop.create_future()
-        if self._connection is None or self._waiting >= MOST_WAITING:
-            if self._connection is None:
-                self._open(loop)
+        if self._connection is None:
+            self._open(loop)
+        if self._connection is None or self._waiting >= MOST_WAITING or self._is_stuck(loop):
             answer.set_result(None)
             return answer
         self._waiting += 1
-        self._gathered.append(Asked(statement, statement.ordered(values), answer, loop.time()))
+        self._gathered.append(Asked(statement, statement.ordered(values), answer, loop.time(), order))
         if len(self._gathered) == 1:
             loop.call_soon(self._send)
         self._watch = self._watch or loop.call_later(TIMEOUT, self._check, loop)
         return answer
+
+    def _is_stuck(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it makes no sense to wait for this connection."""
+        return False
 
     def _send(self) -> None:
         """Send what was gathered, as a group."""
@@ -217,6 +222,51 @@ class Pipeline:
     def _lose(self, group: Sequence[Asked]) -> None:
         """Answer a group that was sent over a connection that broke."""
         self._answer(group)
+
+
+class Appends(Pipeline):
+    """A connection for statements that append, each to a stream of its own, whose id is its ``order``.
+
+    Those of a group are one transaction, and so share a commit, which waits for the disk. While one group is
+    being recorded, the next gathers. Groups take locks in the order of streams, so that those of two
+    processes never wait for each other. Of a group that fails nothing is recorded; its answers are None. If
+    the connection breaks, awaiting the answer of a statement that was sent raises ``OutcomeUnknown``.
+    """
+
+    _sent_at = 0.0
+
+    def _is_stuck(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return bool(self._groups) and loop.time() > self._sent_at + TIMEOUT
+
+    def _send(self) -> None:
+        if self._groups:
+            return
+        self._sent_at = asyncio.get_running_loop().time()
+        self._gathered.sort(key=lambda asked: asked.order)
+        super()._send()
+
+    def _end_group(
+        self, group: Sequence[Asked], rows: Sequence[list[Row]], failure: psycopg.Error | None
+    ) -> None:
+        self._answer(group, rows if failure is None else repeat(None))
+        if failure is not None and not group:
+            raise failure  # a statement could not be prepared
+        self._send()
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let those go who have not been sent and have waited for too long; what was sent may be recorded."""
+        self._watch = None
+        if self._is_stuck(loop):
+            gathered, self._gathered = self._gathered, []
+            self._answer(gathered)
+        if self._waiting:
+            self._watch = loop.call_later(TIMEOUT, self._check, loop)
+
+    def _lose(self, group: Sequence[Asked]) -> None:
+        self._waiting -= len(group)
+        for asked in group:
+            if not asked.answer.done():
+                asked.answer.set_exception(OutcomeUnknown("the connection broke"))
 
 
 def _report(failure: BaseException) -> None:

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from api import answers
 from api.answers import Success, dispatch_and_answer, order, origin_of
 from api.auth import caller_of
+from api.clock import now
 from api.episodes import FeedQuery, ItemPath, NamedEpisode, show_episodes
 from api.fields import Feed, Flag, PageQuery, Position, Speed, Time
 from api.operations import operation
@@ -106,18 +107,9 @@ class PlaysView(View):
     @operation("Record a play", answers={200: PlayWritten})
     def post(self, request: Request, body: PlayBody) -> Response:
         """Every play is recorded; the latest decides the status."""
-        command = order(
-            request,
-            RecordPlay,
-            feed=body.rss_source_feed,
-            item=body.rss_source_item,
-            position=body.position,
-            played=body.played,
-            speed=body.speed,
-            at=body.played_at,
-        )
+        command = play_of(caller_of(request).user_id, now(), body)
         here = origin_of(request)
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command, here))
+        return dispatch_and_answer(request, command, lambda outcome: written(outcome, command, here))
 
 
 class PositionView(View):
@@ -138,7 +130,22 @@ class PositionView(View):
             feed=body.rss_source_feed or query.feed,
         )
         here = origin_of(request)
-        return dispatch_and_answer(request, command, lambda outcome: _written(outcome, command, here))
+        return dispatch_and_answer(request, command, lambda outcome: written(outcome, command, here))
+
+
+def play_of(user_id: UUID, moment: datetime, body: PlayBody) -> RecordPlay:
+    """Return the command that a body stands for."""
+    assert body.rss_source_item is not None  # filled in from the parts where those were sent
+    return RecordPlay(
+        user_id=user_id,
+        now=moment,
+        feed=body.rss_source_feed,
+        item=body.rss_source_item,
+        position=body.position,
+        played=body.played,
+        speed=body.speed,
+        at=body.played_at,
+    )
 
 
 def _shown(user_id: UUID, entries: Sequence[PlayEntry]) -> list[PlayStatus]:
@@ -157,7 +164,8 @@ def _status(entry: PlayEntry, titles: Titles) -> PlayStatus:
     )
 
 
-def _written(outcome: Outcome, command: PlayCommand, here: Origin) -> PlayWritten:
+def written(outcome: Outcome, command: PlayCommand, here: Origin) -> PlayWritten:
+    """Return the answer to a command; ``here``: where it came from."""
     feed, item = episodes.find(outcome.user, command.feed, command.item)
     assert feed is not None  # the command could not be decided without it
     key = episode_key(feed, item)

@@ -6,26 +6,42 @@ from io import BytesIO
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 from django.http import QueryDict
+from rest_framework.exceptions import APIException
 
 from accounts.gates import DirectAnswer, has_body
 from accounts.grants import FIND_GRANT
 from api import shortcuts
+from api.answers import origin_of_caller
 from api.clock import now
 from api.errors import Invalid
+from api.operations import SMALL
 from api.parameters import POSITION, read_position, read_query
+from api.parsers import decode, is_json
 from api.renderers import JsonRenderer
-from api.throttles import GrantLimit
+from api.throttles import COUNTED, GrantLimit
+from api.v1.plays import PlayBody, PlaysView, play_of, written
 from api.v1.subscriptions import SubscriptionsQuery, SubscriptionsView, place_of
+from api.views import FAILURE
+from eventstore import elsewhere, log, steps
+from eventstore.domain.messages import Origin
+from eventstore.domain.plays import RecordPlay
+from eventstore.domain.user import keys
+from eventstore.log import HINT
+from eventstore.steps import Decided
+from eventstore.streams import NotAtHand
 from feeds.queries import VERSION
+from jobs.announcing import announce
 from projections import queries, unchanged
-from projections.pipeline import Pipeline
+from projections.pipeline import Appends, OutcomeUnknown, Pipeline
 from projections.unchanged import Question
 
 LISTED: Final = "/api/v1/subscriptions"
+PLAYS: Final = "/api/v1/plays"
 # for what is the same for every request
-_LISTS: Final = SubscriptionsView()
+_LISTS, _PLAYS = SubscriptionsView(), PlaysView()
 
 
 class ListedSubscriptions:
@@ -35,7 +51,7 @@ class ListedSubscriptions:
     def __init__(self, system: Pipeline, projections: Pipeline) -> None:
         self._system, self._projections = system, projections
 
-    async def answer(self, environment: Mapping[str, Any], body: BytesIO) -> DirectAnswer | None:
+    async def answer(self, environment: dict[str, Any], body: BytesIO) -> DirectAnswer | None:
         if environment["PATH_INFO"] != LISTED or environment["REQUEST_METHOD"] != "GET":
             return None
         moment, query = now(), _query(environment["QUERY_STRING"])
@@ -64,6 +80,77 @@ class ListedSubscriptions:
             return None
         own = {POSITION: str(position), "Content-Type": JsonRenderer.media_type}
         return shortcuts.answer(_LISTS, LISTED, caller, kept.body, own)
+
+
+class RecordedPlays:
+    """Records a play, where that is all that it leads to."""
+
+    def __init__(self, system: Pipeline, events: Pipeline, appends: Appends) -> None:
+        self._system, self._events, self._appends = system, events, appends
+
+    async def answer(self, environment: dict[str, Any], body: BytesIO) -> DirectAnswer | None:
+        if environment["PATH_INFO"] != PLAYS or environment["REQUEST_METHOD"] != "POST":
+            return None
+        moment = now()
+        sender = shortcuts.sender_of(environment, moment)
+        play = None if sender is None else _play(environment, body.getvalue())
+        if sender is None or play is None:
+            return None
+        command = play_of(sender.claims.user_id, moment, play)
+        named = keys(command)
+        asked = steps.question(command.user_id, named)
+        grant = self._system.ask(FIND_GRANT, sender.grant)
+        state = self._events.ask(asked.statement, asked.values)
+        caller = shortcuts.caller_of(sender, await grant, _PLAYS.scopes["POST"], moment)
+        rows = await state
+        decided = None if caller is None or rows is None else steps.decide(command, named, rows)
+        if caller is None or decided is None:
+            return None
+        origin = origin_of_caller(caller, command.at)
+        written = _written(decided, command, origin)
+        append = steps.to_append(decided, origin)
+        if written is None or append is None or not GrantLimit.use_counted(caller):
+            return None
+        environment[COUNTED] = True
+        try:
+            found = await self._appends.ask(*append, order=decided.stream.id)
+        except OutcomeUnknown as failure:
+            environment[FAILURE] = failure
+            return None
+        if found is None:
+            return None
+        position = int(found[0][0] or 0) if found else None
+        steps.recorded(decided, position)
+        if position is None:
+            return None
+        announce(decided.outcome.events)
+        if log.may_notify():
+            self._events.ask(HINT, {})
+        own = {"Content-Type": JsonRenderer.media_type, POSITION: str(position)}
+        return shortcuts.answer(_PLAYS, PLAYS, caller, written, own)
+
+
+def _play(environment: Mapping[str, Any], raw: bytes) -> PlayBody | None:
+    """Return the play in a body; None for what is to be refused, and for the repeat of a request."""
+    if environment["QUERY_STRING"] or "HTTP_IDEMPOTENCY_KEY" in environment or not is_json(environment):
+        return None
+    if environment.get("CONTENT_LENGTH") != str(len(raw)) or len(raw) > SMALL:
+        return None
+    try:
+        return decode(PlayBody, raw)
+    except APIException:
+        return None
+
+
+def _written(decided: Decided, command: RecordPlay, origin: Origin) -> bytes | None:
+    """Return the body of the answer; None if more is to be read for it, as it is where another device has
+    reported something later."""
+    try:
+        if elsewhere.later(decided.outcome.user, command) is not None:
+            return None
+        return msgspec.json.encode(written(decided.outcome, command, origin))
+    except NotAtHand:
+        return None
 
 
 @lru_cache(maxsize=256)

@@ -59,6 +59,7 @@ def run(check: Callable[[Server], Awaitable[None]]) -> None:
     async def whole() -> None:
         server = Server()
         await server.connect()
+        await server.send("GET", "/api/v1/nothing")  # its host name is remembered from now on
         try:
             await check(server)
         finally:

@@ -41,7 +41,7 @@ class Seeking(Server):
 
     @property
     def pipeline(self) -> Pipeline:
-        return self.pipelines[0]
+        return self.shortcuts.system
 
 
 @asynccontextmanager
