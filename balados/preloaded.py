@@ -27,7 +27,8 @@ from balados import embedded
 # what programs import, besides Django's applications, only once they run
 MODULES: Final = (
     "balados.urls",
-    "balados.serve",
+    "balados.protocol",
+    "balados.workers",
     "uvicorn.lifespan.off",
     "uvicorn.loops.uvloop",
     "projections.runner",

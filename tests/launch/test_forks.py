@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from balados.forks import Forked, Loader
+from balados.preloaded import MODULES
 from tests.launch.test_supervisor import gone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,14 @@ def test_forks_end_with_what_they_are_forks_of_and_others_come_from_the_next_one
     assert (again.stdout.readline(), again.wait()) == (b"up\n", 0)
     again.stdout.close()
     forking.end()
+
+
+def test_no_program_is_loaded_before_it_runs() -> None:
+    """Python warns about a program that has been imported already."""
+    commands = [line.split() for line in (ROOT / "Procfile").read_text().splitlines()]
+    programs = {command[command.index("-m") + 1] for command in commands if "-m" in command}
+    assert "balados.serve" in programs
+    assert not programs.intersection(MODULES)
 
 
 def test_what_is_forked_has_everything_loaded_one_thread_and_no_connection() -> None:
