@@ -1,5 +1,6 @@
 """What the OpenAPI document and docs/apps.md tell the author of an app."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_seconds_are_told_from_places_in_an_order(schemas: dict[str, Any]) -> No
     assert "seconds" in position["PlayStatus"]["description"]
     assert "order" in position["PlaylistItemEntry"]["description"]
     assert "examples" not in position["PlaylistItemEntry"]
+
+
+def test_every_time_has_its_format(schemas: dict[str, Any]) -> None:
+    """From the format, generated clients know that a text is a time."""
+    bare = [
+        f"{struct}.{name}"
+        for struct, name, field in fields(schemas)
+        if name.endswith("_at") and '"format": "date-time"' not in json.dumps(field)
+    ]
+    assert bare == []
+    assert schemas["PlayStatus"]["properties"]["updated_at"]["format"] == "date-time"
 
 
 @pytest.mark.parametrize("scope", [scope for scope in SCOPES if scope.count(".") < 2])
