@@ -4,6 +4,7 @@ Any outline with an address is read, whatever its type, as are folders and the R
 Nothing that a list names is fetched. Malformed documents are read as far as possible.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from email.utils import format_datetime
@@ -28,10 +29,14 @@ LONGEST_FOLDER: Final = 200  # characters, as for the name of a collection
 LONGEST_SHOWN: Final = 2_048  # characters shown of an address that is refused
 MEDIA_TYPE: Final = "text/x-opml"
 
+CUT_OFF: Final = "The document ends in the middle: whatever came after this line is missing."
+
 _SLICE: Final = 64 * 1024
 _RDF: Final = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 # the attributes that hold the addresses of feeds in RDF lists
 _IN_RDF: Final = {"channel": f"{_RDF}about", "feed": f"{_RDF}resource"}
+# the name of the outermost element, after declarations and comments
+_ROOT: Final = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 _LISTS: Final = frozenset({"include", "link"})
 
 Element = etree._Element
@@ -51,7 +56,8 @@ class OpmlRefused(ValueError):
 
 
 class BadRow(Struct):
-    """A row that cannot be followed. ``line``: its line in the file, from 1. ``url``: as written there."""
+    """A row that cannot be followed. ``line``: its line in the file, from 1. ``url``: as written there.
+    ``code``: `cut_off` for all that is missing after the end of a document that is not complete."""
 
     line: int
     url: str
@@ -91,9 +97,12 @@ def read_opml(body: bytes, content_type: str = "") -> FeedList:
     except etree.XMLSyntaxError:
         pass
     try:
-        return _Reading(recover=True).run(mend(text))
+        listed = _Reading(recover=True).run(mend(text))
     except etree.XMLSyntaxError:
         raise OpmlRefused("not_opml", "The document is no XML.") from None
+    if _is_cut_off(text):
+        listed.bad.insert(0, BadRow(text.rstrip().count(b"\n") + 1, "", "cut_off", CUT_OFF))
+    return listed
 
 
 def write_opml(title: str, changed_at: datetime, folders: Iterable[tuple[str, Sequence[Outline]]]) -> bytes:
@@ -198,6 +207,12 @@ class _Reading:
         self._bad.append(
             BadRow(cast("int | None", element.sourceline) or 0, url[:LONGEST_SHOWN], code, detail)
         )
+
+
+def _is_cut_off(text: bytes) -> bool:
+    """Whether a malformed document lacks the end of its outermost element, as after a broken download."""
+    root = _ROOT.search(text)
+    return root is not None and re.search(rb"</%s\s*>" % re.escape(root[1]), text, re.IGNORECASE) is None
 
 
 def _folder_name(found: dict[str, str]) -> str:

@@ -48,6 +48,7 @@ SPANS: Final = {
     "week": (timedelta(days=7), _("the last 7 days")),
 }
 UNUSABLE: Final = _("This is no address of a feed.")
+CUT_OFF: Final = _("The file ends here, in the middle: podcasts that came after this line are missing.")
 OPML_FAULTS: Final = {
     "not_opml": _("There is no list of podcasts in this file: OPML is what other programs export."),
     "entities": _("This file declares entities, which no list of podcasts needs."),

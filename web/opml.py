@@ -14,12 +14,13 @@ from eventstore import dispatcher, log, retention
 from feeds import libraries
 from feeds.opml import MEDIA_TYPE, BadRow, FeedList, OpmlRefused, read_opml
 from web.acting import for_listeners, send
-from web.forms import FAULTS, OPML_FAULTS, UNUSABLE, AddForm, ListFileForm
+from web.forms import CUT_OFF, FAULTS, OPML_FAULTS, UNUSABLE, AddForm, ListFileForm
 from web.importforms import ServerForm
 from web.reading import remember_position
 
 # the number of refused rows that are shown
 MOST_SHOWN = 500
+REASONS = {**FAULTS, "cut_off": CUT_OFF}
 
 
 @require_safe
@@ -73,4 +74,4 @@ def _read(form: ListFileForm) -> FeedList | None:
 
 
 def _refused(row: BadRow) -> dict[str, Any]:
-    return {"line": row.line, "url": row.url, "why": FAULTS.get(row.code, UNUSABLE)}
+    return {"line": row.line, "url": row.url, "why": REASONS.get(row.code, UNUSABLE)}

@@ -97,6 +97,23 @@ def test_bad_rows_are_named_with_their_lines() -> None:
     assert all(row.detail.endswith(".") and len(row.url) <= 2_048 for row in listed.bad)
 
 
+@pytest.mark.parametrize(
+    "end", ["", "\n<outline xmlUr", '\n<outline xmlUrl="https://a.exam', "\n</outline></bod", "\n\n"]
+)
+def test_a_list_that_was_cut_off_says_so(end: str) -> None:
+    """Whoever moves here must not believe that everything came along."""
+    whole = '<opml version="2.0"><body>\n<outline text="News">\n<outline xmlUrl="https://a.example/1"/>'
+    listed = read_opml((whole + end).encode())
+    assert urls(listed)[0] == "https://a.example/1"
+    assert (listed.bad[0].code, listed.bad[0].url) == ("cut_off", "")
+    assert listed.bad[0].line == 3 + end.rstrip().count("\n")
+
+
+def test_a_malformed_list_that_is_complete_is_not_called_cut_off() -> None:
+    listed = read_opml(opml('<outline text="A & B" xmlUrl="https://a.example/1"/>', "<outline"))
+    assert "cut_off" not in [row.code for row in listed.bad]
+
+
 def test_what_is_no_list_is_refused() -> None:
     for body in (b"", b"plain", b"{}", b"<html><body/></html>", b"<rss/>", b"<feed/>", b"\x89PNG"):
         assert code_of(body) == "not_opml", body

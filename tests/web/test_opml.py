@@ -70,3 +70,10 @@ def test_the_list_goes_out_without_what_is_secret(alice: User) -> None:
 def test_another_site_brings_nothing(alice: User) -> None:
     assert Visitor(alice).post(IMPORT, {}).status_code == 403
     assert Visitor().get("/subscriptions.opml")["Location"].startswith("/users/log_in")
+
+
+def test_a_list_that_was_cut_off_says_so(alice: User) -> None:
+    cut = '<opml version="2.0"><body>\n<outline xmlUrl="https://a.example/1"/>\n<outline xmlU'
+    page = text_of(send(alice, cut))
+    assert facts(page)[0] == "1"
+    assert "Line 3: The file ends here, in the middle" in page
