@@ -12,7 +12,6 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.pages import read_or_post
@@ -112,24 +111,30 @@ def one(request: HttpRequest, user: User, event_id: UUID) -> HttpResponse:
     known = _known(user.pk, found, Senders(user.pk))
     context |= {"shown": _shown(found, known), "chosen": _later(found, _first(found), known)}
     context["since"] = _path_since(found)
-    name = "_undo" if is_partial(request, "dialog") else "undo"
-    return render(request, f"web/history/{name}.html", context)
+    return _page(request, context)
 
 
-@require_POST
+@read_or_post
 @for_listeners
 def undo_range(request: HttpRequest, user: User) -> HttpResponse:
-    """Undo the events with versions after ``after`` up to ``upto``, except those
-    on which later events build."""
+    """Show what would change if the events with versions after ``after`` up to ``upto`` were undone, except
+    those on which later events build. A POST undoes them."""
     after, upto = _version(request, "after"), _version(request, "upto")
-    back = came_from(request, PATH)
+    back, now = came_from(request, PATH), timezone.now()
     chosen = Chosen(after=after, upto=upto)
+    context: dict[str, Any] = {"action": request.get_full_path(), "back": PATH}
     try:
-        done = _undo(request, user, chosen, timezone.now())
+        if request.method == "POST":
+            return _done(request, _undo(request, user, chosen, now), back)
+        found = undo.preview(user.pk, chosen, now)
     except DomainError as refused:
-        tell(request, str(REASONS[refused.code]))
-        return redirect(back)
-    return _done(request, done, back)
+        if request.method == "POST":
+            tell(request, str(REASONS[refused.code]))
+            return redirect(back)
+        context["refused"] = str(REASONS[refused.code])
+    else:
+        context["shown"] = _shown(found, _known(user.pk, found, Senders(user.pk)))
+    return _page(request, context)
 
 
 @read_or_post
@@ -157,6 +162,12 @@ def since(request: HttpRequest, user: User) -> HttpResponse:
             context["refused"] = str(REASONS[refused.code])
     name = "_since" if is_partial(request, "found") else "since"
     return render(request, f"web/history/{name}.html", context, status=400 if form.errors else 200)
+
+
+def _page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """Answer with a preview: in the page's dialog, or on a page of its own."""
+    name = "_undo" if is_partial(request, "dialog") else "undo"
+    return render(request, f"web/history/{name}.html", context)
 
 
 def _undo(request: HttpRequest, user: User, chosen: Chosen, now: datetime) -> Undone:

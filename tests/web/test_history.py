@@ -198,7 +198,7 @@ def test_what_one_sync_adds_to_a_playlist_is_one_line_that_can_be_opened_and_und
     page = text_of(visitor.get("/history"))
     assert lines(page)[0] == "Added to “Trip” · 5 episodes"
     assert page.count('href="/episodes/') == 5
-    undo = re.search(r'action="(/history/undo[^"]+)"', page)
+    undo = re.search(r'href="(/history/undo[?][^"]+)"', page)
     assert undo, page
     assert visitor.send(undo[1].replace("&amp;", "&"), {}).status_code == 302
     page = text_of(visitor.get("/history"))
