@@ -75,8 +75,8 @@ class Summary(NamedTuple):
 
     @property
     def is_read(self) -> bool:
-        """Whether the feed has ever been read."""
-        return bool(self.title or self.episode_count)
+        """Whether the feed has ever been read, even if it is empty."""
+        return bool(self.title or self.episode_count or self.state == "active")
 
 
 class EpisodeRow(NamedTuple):

@@ -97,6 +97,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
         "total": len(followed),
         "found": len(found),
         "podcasts": podcasts,
+        "is_pending": any(not (each.is_fetched or each.is_failing) for each in podcasts),
         "following": form.address("/subscriptions", after=following) if following else "",
         "first": form.address("/subscriptions") if wanted["after"] else "",
         "as_list": user.podcasts_as_list,

@@ -2,6 +2,8 @@
 // "live:changes", which contains the changes by kind. This is optional: if there is no connection, pages are
 // up to date when they are loaded.
 
+import { refresh } from "./stale.js";
+
 // milliseconds before the next attempt to connect, doubled each time
 const [SOONEST, LATEST] = [1000, 60_000];
 const AWAY = 60_000; // milliseconds; a page that has been hidden for this long closes its connection
@@ -83,24 +85,6 @@ function look() {
     if (recent.has(ALL) || part.dataset.live.split(" ").some((kind) => recent.has(kind))) part.dataset.stale = "";
   }
   return refresh();
-}
-
-// Fetches again the stale parts of the page, which declare the kinds of data that they show, but not
-// while somebody is using them.
-async function refresh() {
-  if (!document.querySelector("[data-live][data-stale]") || document.querySelector("dialog[open]")) return;
-  const { href } = location;
-  const answer = await fetch(href).catch(() => null);
-  if (!answer?.ok || answer.redirected || location.href !== href) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const part of document.querySelectorAll("[data-live][data-stale]")) {
-    const fresh = page.getElementById(part.id);
-    const isUsed = part.contains(document.activeElement) || part.querySelector("details[open], :popover-open, .arranging");
-    if (!fresh || isUsed || part.classList.contains("arranging")) continue;
-    part.replaceWith(fresh);
-    htmx.process(fresh);
-    htmx.trigger(fresh, "htmx:load");
-  }
 }
 
 function leave() {

@@ -16,7 +16,7 @@ from tests.feeds.rows import item_name, name_of
 from tests.live.sockets import Gateway
 from tests.projecting import bring_up_to_date
 from tests.web.browsing import complaints
-from tests.web.library import follow
+from tests.web.library import follow, show
 from tests.web.serving import audio_files, silence
 from tests.web.test_player import LENGTH, enter, expect_playing, place, published, wait_until
 from web import reading
@@ -107,3 +107,14 @@ def test_a_player_that_is_paused_follows_the_phone_and_lists_show_what_is_new(
     expect(page.get_by_text("It was started in another tab")).to_be_visible()
     tab.close()
     assert problems == []
+
+
+def test_titles_of_new_podcasts_appear_as_soon_as_they_are_fetched(page: Page, alice: User) -> None:
+    feed = show(1, title="", state="new", episode_count=0, fetched_at=None, ok_at=None)
+    follow(alice, feed)
+    enter(page)
+    page.goto("/subscriptions")
+    expect(page.locator("#found")).to_contain_text("being fetched")
+    Feed.objects.update(state="active", title="Slow Radio")
+    expect(page.locator("#found")).to_contain_text("Slow Radio", timeout=15_000)
+    expect(page.locator("#found[data-pending]")).to_have_count(0)

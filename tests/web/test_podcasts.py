@@ -140,6 +140,13 @@ def test_it_is_followed_from_its_page_under_its_own_name(alice: User) -> None:
     assert "You follow it" in text_of(Visitor(alice).get(page_of(feed)))
 
 
+def test_an_empty_feed_is_not_waited_for(alice: User) -> None:
+    feed = show(1, title="", state="active")
+    page = text_of(Visitor(alice).get(page_of(feed)))
+    assert "There are no episodes in this feed." in page
+    assert "being fetched" not in page
+
+
 def test_it_says_for_two_weeks_that_a_feed_has_moved(alice: User) -> None:
     feed = show(1, 1)
     done = {"decided": "followed", "reason": "moved", "decided_at": timezone.now() - timedelta(days=13)}
