@@ -1,7 +1,9 @@
 """The settings of an account: an overview, and erasing the account."""
 
 import logging
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -9,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_safe
 
@@ -21,9 +23,26 @@ from accounts.pages import read_or_post
 from projections.erasure import erase_history
 from projections.failures import is_outage
 from web.acting import for_listeners
+from web.levels import Text
 from web.owning import too_many_tries
 
 logger = logging.getLogger(__name__)
+
+# what the receipt of an erasure calls the rows of a table
+KINDS: Final[Mapping[str, Text]] = {
+    "accounts": gettext_lazy("Account"),
+    "subscriptions": gettext_lazy("Podcasts"),
+    "play_statuses": gettext_lazy("Episodes begun or played"),
+    "saved_episodes": gettext_lazy("Saved episodes"),
+    "playlists": gettext_lazy("Playlists"),
+    "collections": gettext_lazy("Collections"),
+    "devices": gettext_lazy("Devices"),
+    "app_grants": gettext_lazy("Apps"),
+    "app_passwords": gettext_lazy("App passwords"),
+    "play_tokens": gettext_lazy("Addresses for players"),
+    "events": gettext_lazy("Entries of the history"),
+}
+OTHERS: Final = gettext_lazy("Other entries")
 
 
 class Row(NamedTuple):
@@ -94,7 +113,15 @@ def _erase(request: HttpRequest, user: User) -> HttpResponse:
         logger.warning("An erasure was interrupted, and goes on later: %s", type(failure).__name__)
         page = render(request, "web/account/erasing.html")
     else:
-        receipt = [(what.rpartition(".")[2].replace("_", " "), count) for what, count in counts.items()]
-        page = render(request, "web/account/erased.html", {"receipt": receipt})
+        page = render(request, "web/account/erased.html", {"receipt": _receipt(counts)})
     page.delete_cookie(KNOWN_BROWSER)
     return page
+
+
+def _receipt(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return how much was erased, in words that its listener knows; ``counts`` are by table."""
+    found: Counter[str] = Counter()
+    for table, count in counts.items():
+        found[str(KINDS.get(table.rpartition(".")[2], OTHERS))] += count
+    in_order = dict.fromkeys(str(words) for words in (*KINDS.values(), OTHERS))
+    return [(words, found[words]) for words in in_order if found[words]]

@@ -1,5 +1,6 @@
 """/settings/account and the pages that it leads to, and how listeners erase their accounts."""
 
+import re
 from datetime import UTC, datetime
 from unittest.mock import patch
 
@@ -11,7 +12,9 @@ from accounts import erasure
 from accounts.models import User
 from jobs import tasks
 from tests.factories import PASSWORD
+from tests.web.library import follow, show
 from tests.web.people import Visitor, text_of
+from web.account import KINDS, OTHERS
 
 PAGE = "/settings/account"
 ERASE = "/settings/erase"
@@ -35,12 +38,15 @@ def test_the_pages_lead_there(alice: User) -> None:
 
 def test_with_the_password_everything_goes_and_the_receipt_counts_it(alice: User) -> None:
     browser = Visitor()
+    follow(alice, show(1))
     browser.send("/users/log_in", {"username": "alice", "password": PASSWORD})
     answer = browser.send(ERASE, fields())
     assert answer.status_code == 200
     page = text_of(answer)
     assert "<h1>Erased</h1>" in page
-    assert "<dt>accounts</dt><dd>1</dd>" in page
+    receipt = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page))
+    assert receipt.keys() <= {str(words) for words in (*KINDS.values(), OTHERS)}
+    assert (receipt["Account"], receipt["Podcasts"]) == ("1", "1")
     assert "alice" not in page.lower()
     assert not User.objects.filter(pk=alice.pk).exists()
     assert browser.get(PAGE).status_code == 302
