@@ -13,7 +13,7 @@ from typing import Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from balados import requests
+from balados import environment, requests
 from balados.buffering import (
     BYTES_PER_SECOND,
     LARGEST_HEADERS,
@@ -34,8 +34,9 @@ HEAD_TIME, ANSWER_TIME, CLOSING_TIME = 10.0, 30.0, 2.0
 MOST_PIPELINED: Final = 64
 # connections that a process holds at once, idle and slow ones included
 CONNECTIONS: Final = 4096
-# bytes of answers that are not read yet, in one process
-MOST_UNREAD: Final = 256 * 1024 * 1024
+# Bytes of answers that are not read yet, in one process. As much again may wait for its turn on the same
+# connections.
+MOST_UNREAD: Final = (32 if environment.SMALL else 128) * 1024 * 1024
 
 VERSIONS: Final = ("1.1", "1.0")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -58,6 +59,8 @@ class Transport:
         self.close, self.is_closing = protocol.close, transport.is_closing
 
     def write(self, data: bytes) -> None:
+        if self.is_closing():
+            return  # uvicorn does not know yet that the client has gone
         if self._waiting:
             self._transport.writelines((self._waiting, data))
             self._waiting = b""
@@ -67,7 +70,7 @@ class Transport:
             self._waiting = data
 
     def flush(self) -> None:
-        if self._waiting:
+        if self._waiting and not self.is_closing():
             self._transport.write(self._waiting)
             self._waiting = b""
 
