@@ -15,7 +15,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.waiting import Wait
 
 from eventstore import codec
-from eventstore.columns import Changes, KeptEntry, changes_of, columns_of, event_ids
+from eventstore.columns import LENGTH_OF_ID, Changes, KeptEntry, changes_of, columns_of, event_ids
 from eventstore.database import SQL, Connection, discard_when_broken, execute, fetch_value, raw_connection
 from eventstore.domain.messages import Event, Origin
 from eventstore.prepared import Prepared
@@ -40,7 +40,7 @@ _PARTS = {
     "command": SQL["add_command"],
 }
 # the position of the last event that a statement itself appends, or that the one before has appended
-_APPENDED = f"""appended AS ({SQL["append_events"]}),
+_APPENDED = f"""appended AS ({SQL["append_events"]} RETURNING position),
 last AS (SELECT max(position) AS position FROM appended HAVING count(*) > 0)"""  # noqa: S608  no values in it
 _BEFORE = """last AS (
     SELECT position FROM events.events
@@ -78,7 +78,7 @@ def to_append_one(
         "expected": b"%d" % expected,
         "type": name.encode(),
         "schema": b"%d" % schema,
-        "event_id": event_ids(1)[0].encode(),
+        "event_id": event_ids(1).encode(),
         "data": codec.encode(event),
         "metadata": msgspec.json.encode(origin),
     }
@@ -129,28 +129,31 @@ def append_many(
 def append_large(
     stream: int,
     expected: int,
-    events: Sequence[Event],
+    parts: Iterable[Sequence[Event]],
     origin: Origin,
     changed: Callable[[], Changes],
-    command_id: CommandId | None = None,
-    answer: Callable[[], bytes] | None = None,
+    command_id: CommandId | None,
+    answer: Callable[[], bytes],
 ) -> int | None:
-    """Append events, entries and answer in one transaction, each sent as soon as it is known. ``changed`` and
-    ``answer`` are called while the server is busy, and must not use this thread's connection."""
-    parameters = columns_of(stream, expected, events, origin)
-    beside = {name: parameters[name] for name in ("stream", "version")}
-    beside["last_id"] = parameters["ids"][-32:]
+    """Append ``parts`` of events, entries and answer in one transaction, each sent as soon as it is known: it
+    is computed while the server is busy with what was sent before."""
 
-    def append() -> Any:
+    def append() -> int | None:
+        beside: dict[str, Any] = {"stream": stream, "version": expected}
         with discard_when_broken(), _pipeline(), raw_connection().transaction():
-            appended = _send(APPEND_EVENTS, parameters)
+            for events in parts:
+                parameters = columns_of(stream, beside["version"], events, origin)
+                beside |= {"version": parameters["version"], "last_id": parameters["ids"][-LENGTH_OF_ID:]}
+                _send(SQL["append_events"], parameters)
             entries = changed()
             if names := entries.names():
                 _send(statement(_BEFORE, names), beside | entries.parameters())
-            rendered = answer() if answer is not None else b""
+            rendered = answer()
             if command_id is not None:
                 _send(statement(_BEFORE, ["command"]), beside | _of_command(command_id, rendered))
-        return next(appended, (None,))[0]
+            found = _send(statement(_BEFORE, ()), beside)
+        position: int | None = next(found, (None,))[0]
+        return position
 
     return _unless_beaten(append)
 

@@ -1,6 +1,7 @@
 """Turns a command into events: load, decide, append, and decide again when another writer came first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event, Origin
 from eventstore.domain.tally import tally
 from eventstore.domain.topics import Keys
-from eventstore.domain.user import User, decide, decide_and_evolve, keys
+from eventstore.domain.user import User, decide, decide_and_evolve, decide_in_steps, keys
 from eventstore.log import StreamErased
 from eventstore.reading import senders
 from eventstore.streams import Stream, Streams, StreamUnreadable, decode, folded, read_from_checkpoint
@@ -38,6 +39,8 @@ __all__ = [
 
 # From this many events on, the store records them while they are folded and their answer is rendered.
 MANY = 500
+# orders of a large batch that are decided before the store begins, and at a time from then on
+STEP = 2_000
 # After this many lost races the other writers are made to wait: small commands beat a checkpoint many times
 # in a row.
 ATTEMPTS = 8
@@ -48,10 +51,12 @@ class Conflict(Exception):
 
 
 class Decision(NamedTuple):
-    """The events of a command, and those of them that are not folded into the stream's state yet."""
+    """The events of a command, or the first of them; those that are not folded into the stream's state yet;
+    and those that follow, of a large batch, which are decided while the first are recorded."""
 
     events: list[Event]
     unfolded: list[Event]
+    following: Iterator[list[Event]] | None = None
 
 
 class CommandIdReused(Exception):
@@ -185,7 +190,10 @@ def _decide_and_append(
 def decide_in(stream: Stream, command: Command, named: Keys | None) -> Decision | DomainError:
     """Return the events of a command, or why it is refused."""
     if isinstance(command, Batch):
-        return Decision(decide_and_evolve(stream.user, command), [])
+        if len(command.orders) < MANY:
+            return Decision(decide_and_evolve(stream.user, command), [])
+        steps = decide_in_steps(stream.user, command, STEP)
+        return Decision(next(filter(None, steps), []), [], steps)
     # a checkpoint replaces deleted events, so it is folded from the events, not from the snapshot entries
     user = stream.user
     if isinstance(command, TakeCheckpoint):
@@ -219,25 +227,37 @@ def _append(
         if command_id is not None:
             log.remember_command(stream.id, command_id, stream.position, stream.version, outcome.answer)
         return outcome
-    outcome = Outcome(events, stream.version + len(events), 0, stream.user)
     rendered: list[Outcome] = []
+    before = stream.version
 
     def render() -> bytes:
+        outcome = Outcome(events, before + len(events), 0, stream.user)
         rendered.append(_rendered(outcome, answer))
         return rendered[0].answer
 
-    at = stream.id, stream.version, events, origin
-    if len(events) < MANY:
-        changed = stream.apply(decided.unfolded)
-        # the answer is stored by the statement that appends
-        position = log.append(*at, command_id, render() if command_id else b"", changed)
-    else:
+    def render_meanwhile() -> bytes:
         # What is made of the whole state is rendered without the connection, which is busy then. It must not
         # keep the transaction open, for which projectors wait: an entry takes half as long as inserting an
         # event.
         is_shorter = whole and stream.size <= 2 * len(events)
-        meanwhile = render if is_shorter or command_id is not None else None
-        position = log.append_while(*at, lambda: stream.changes(decided.unfolded), command_id, meanwhile)
+        return render() if is_shorter or command_id is not None else b""
+
+    def parts() -> Iterator[list[Event]]:
+        yield list(events)
+        for more in decided.following or ():
+            events.extend(more)
+            if more:
+                yield more
+
+    if len(events) < MANY and decided.following is None:
+        changed = stream.apply(decided.unfolded)
+        # the answer is stored by the statement that appends
+        position = log.append(
+            stream.id, before, events, origin, command_id, render() if command_id else b"", changed
+        )
+    else:
+        changes = partial(stream.changes, decided.unfolded)
+        position = log.append_while(stream.id, before, parts(), origin, changes, command_id, render_meanwhile)
     if position is None:
         return None
     stream.recorded(events, position)

@@ -77,8 +77,9 @@ def read_state(stream: int, keys: Sequence[tuple[str, str]] | None = None) -> Ke
     them."""
     if keys is None:
         return _kept_state(execute(SQL["read_whole_state"], {"stream": stream}).fetchall())
-    if len(keys) > FEW:
-        topics, digests = (" ".join(one) for one in zip(*keys, strict=True))
+    # in the middle of a large append, libpq answers no single statement
+    if len(keys) > FEW or raw_connection().pgconn.pipeline_status:
+        topics, digests = (" ".join(one) for one in zip(*keys, strict=True)) if keys else ("", "")
         values = {"stream": stream, "topics": topics, "keys": digests}
         asked = " ".join({topic for topic, _ in keys})
         return _kept_state(execute(READ_MANY, values | {"asked": asked}).fetchall())

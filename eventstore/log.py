@@ -8,7 +8,7 @@ Django's) when the store is unavailable.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -169,15 +169,24 @@ def append(
 def append_while(
     stream: int,
     expected: int,
-    events: Sequence[Event],
+    parts: Iterable[Sequence[Event]],
     origin: Origin,
     changed: Callable[[], Changes],
-    command_id: CommandId | None = None,
-    answer: Callable[[], bytes] | None = None,
+    command_id: CommandId | None,
+    answer: Callable[[], bytes],
 ) -> int | None:
-    """Like ``append``, for so many events that the server needs a while: ``changed`` and ``answer`` are
-    computed in the meantime. They must not use this thread's connection."""
-    return counted(events, append_large(stream, expected, events, origin, changed, command_id, answer))
+    """Like ``append``, for so many events that the server needs a while: further ``parts`` of the events,
+    ``changed`` and ``answer`` are computed in the meantime. They should not use this thread's connection,
+    which would wait for the server."""
+    recorded: list[Event] = []
+
+    def noted() -> Iterator[Sequence[Event]]:
+        for events in parts:
+            recorded.extend(events)
+            yield events
+
+    position = append_large(stream, expected, noted(), origin, changed, command_id, answer)
+    return counted(recorded, position)
 
 
 def counted(events: Sequence[Event], position: int | None) -> int | None:

@@ -22,7 +22,7 @@ from eventstore.domain.messages import Event
 from eventstore.domain.partial import PartialEntries
 from eventstore.domain.tally import tally
 from eventstore.domain.topics import STATE_SCHEMA, TOPICS, WITHOUT_GUID, Keys, User
-from eventstore.domain.user import evolve
+from eventstore.domain.user import evolve, evolve_all
 from eventstore.entries import KeptState
 from eventstore.log import LAST_VERSION, RecordedEvent, StreamErased
 from eventstore.reading import senders
@@ -76,6 +76,12 @@ class Entries(PartialEntries):
     def __setitem__(self, key: str, entry: Any) -> None:
         self.changed.setdefault(key, self._is_absent(key))
         self.known[key] = entry
+
+    def update(self, new: Mapping[str, Any]) -> None:  # type: ignore[override]  # of a mapping only
+        for key in new:
+            if key not in self.changed:
+                self.changed[key] = self._is_absent(key)
+        self.known |= new
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
@@ -208,26 +214,18 @@ class Stream:
     def changes(self, events: Iterable[Event]) -> Changes:
         """Fold in events; return the snapshot entries to store like ``apply``, in less than half of the time
         for thousands."""
-        for event in events:
-            evolve(self.user, event)
+        evolve_all(self.user, events)
         found = Changes()
         for topic in sorted(self._entries):
-            one, digest = self._entries[topic], _DIGESTS[topic]
-            groups: dict[str, list[tuple[str, str]]] = {}
+            one = self._entries[topic]
+            groups: dict[str, list[str]] = {"added": [], "kept": [], "gone": []}
             for key, is_new in one.changed.items():
-                group = "gone" if one.known[key] is None else "added" if is_new else "kept"
-                groups.setdefault(group, []).append((digest(key), key))
+                groups["gone" if one.known[key] is None else "added" if is_new else "kept"].append(key)
             for group, keys in groups.items():
-                # in the order of the index: thousands then take two thirds of the time
-                keys.sort()
-                states = [one.known[key] for _, key in keys] if group != "gone" else []
-                found.add(
-                    group,
-                    topic,
-                    [of for of, _ in keys],
-                    ["" if of == key else key for of, key in keys],
-                    [codec.encode_lines(states)] if states else [],
-                )
+                digests, ordered = _in_order(topic, keys)
+                names = [""] * len(keys) if digests is ordered else ordered
+                states = [one.known[key] for key in ordered] if group != "gone" else []
+                found.add(group, topic, digests, names, [codec.encode_lines(states)] if states else [])
         return found
 
     def recorded(self, events: Sequence[Event], position: int) -> None:
@@ -403,6 +401,17 @@ def rebuild(user_id: UUID) -> None:
     stream = log.stream_of(user_id)
     with entries.blocked_appends():
         entries.replace(stream, kept_entries(fold(stream, user_id)), STATE_SCHEMA)
+
+
+def _in_order(topic: str, keys: list[str]) -> tuple[list[str], list[str]]:
+    """Return the digests of keys, and the keys, in the order of the index of entries: thousands are then
+    inserted in two thirds of the time. Both are the same list where keys are their own digests."""
+    digests = list(map(_DIGESTS[topic], keys))
+    if digests == keys:
+        digests.sort()
+        return digests, digests
+    pairs = sorted(zip(digests, keys, strict=True))
+    return [digest for digest, _ in pairs], [key for _, key in pairs]
 
 
 def kept_entries(user: User) -> Iterator[KeptEntry]:

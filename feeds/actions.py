@@ -14,6 +14,8 @@ from eventstore.domain.plays import RecordPlay
 from feeds.files import File, files, named
 from feeds.spelling import Address, Corrections, episode_address, feed_address
 
+# characters of YYYY-MM-DDTHH:MM:SS
+PLAIN: Final = 19
 OTHERS: Final = frozenset({"download", "delete", "new", "flattr"})
 LAST: Final = 2**31 - 1
 LONGEST_GUID: Final = 2_048
@@ -149,7 +151,9 @@ def _time(value: Any, untimed: datetime) -> datetime:
         return untimed.replace(microsecond=0)
     try:
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value.strip())
+            is_plain = len(value) == PLAIN and value[13] == value[16] == ":"
+            # most are in UTC without saying so
+            moment = datetime.fromisoformat(f"{value}+00:00" if is_plain else value.strip())
             at = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             at = datetime.fromtimestamp(value, UTC)

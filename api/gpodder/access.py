@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import get_script_prefix
@@ -44,6 +45,7 @@ YEAR: Final = 365 * 24 * 3600
 NEWS: Final = ("new", "sent", "added", "removed", "held", "changed")
 
 _CONTAINERS: Final = frozenset({dict, list})
+_BLANKS: Final = b" \t\n\r"
 _CREDENTIALS: Final = re.compile(r"//[^/?#\s]*@")
 
 Order = TypeVar("Order", bound=Command)
@@ -168,12 +170,33 @@ def encoded(found: Any) -> HttpResponse:
 
 def decoded(raw: bytes) -> Any:
     """Return what a JSON body holds. Raises ``ApiError`` 400."""
+    if (quickly := _decoded_plain(raw)) is not None:
+        return quickly
     try:
         found = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_once_each, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise bad("The body is not JSON in UTF-8.") from None
     _check_depth(found)
     return found
+
+
+def _decoded_plain(raw: bytes) -> Any:
+    """Return what a JSON body holds, in half of the time; None for a body that must be looked at closely.
+
+    Without blanks, each name ends with a quote and a colon. If there are no more of these than names that
+    were decoded, no object has a name twice.
+    """
+    try:
+        found = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return None
+    level, names = [found] if type(found) in _CONTAINERS else [], 0
+    for _ in range(DEEPEST):
+        names += sum(len(one) for one in level if type(one) is dict)
+        level = _inside(level)
+        if not level:
+            return found if raw.translate(None, _BLANKS).count(b'":') == names else None
+    return None
 
 
 def _answered(
@@ -346,11 +369,16 @@ def _check_depth(found: Any) -> None:
     ``ApiError`` 400."""
     level = [found] if type(found) in _CONTAINERS else []
     for _ in range(DEEPEST):
-        insides = (one.values() if type(one) is dict else one for one in level)
-        level = [value for inside in insides for value in inside if type(value) in _CONTAINERS]
+        level = _inside(level)
         if not level:
             return
     raise bad(f"The body is nested more than {DEEPEST} deep.")
+
+
+def _inside(level: list[Any]) -> list[Any]:
+    """Return the objects and lists that are directly in these."""
+    insides = (one.values() if type(one) is dict else one for one in level)
+    return [value for inside in insides for value in inside if type(value) in _CONTAINERS]
 
 
 def _refuse(constant: str) -> Any:

@@ -162,9 +162,9 @@ def decide(entries: Mapping[str, PlayStatus], command: PlayCommand) -> list[Even
     )
     if known is not None and _is_repeat(known, status, command, accepted.skewed):
         return []
-    recorded = REGISTER.record(event, command, key, status, accepted.skewed)
     device = getattr(command, "device", None)
-    return recorded if device is None else [msgspec.structs.replace(one, device=device) for one in recorded]
+    more = {} if device is None else {"device": device}
+    return REGISTER.record(event, command, key, status, accepted.skewed, **more)
 
 
 def _played(known: PlayStatus | None, command: RecordPlay) -> tuple[int, bool, float | None]:

@@ -1,7 +1,7 @@
 """What all registers share (registers.py). A register is the state of one thing, merged from everything that
 says a part of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -87,14 +87,15 @@ class Register(Generic[S]):
         }
         self.entry_fields = public_names
         blank = {name for name in public_names if self.fields[name].is_nullable_text}
-        self._from_entry = copier(
-            state,
-            {name: f"{public} or None" if name in blank else public for name, public in public_names.items()},
-        )
+        from_entry = {
+            name: f"{public} or None" if name in blank else public for name, public in public_names.items()
+        }
+        self._from_entry = copier(state, from_entry)
         # ``guid`` and ``enclosure_url`` are parts of the item, filled in by whoever shows the entry
         known = {*public_names.values(), "guid", "enclosure_url"}
         beside = [name for name in entry.__struct_fields__ if name not in known]
         copied = {public: name for name, public in public_names.items()}
+        self._from_entries = copier_of_all(state, from_entry)
         self._to_entry = copier(entry, copied, beside)
         self._to_entries = copier_of_all(entry, copied)
 
@@ -137,6 +138,26 @@ class Register(Generic[S]):
         if merged is not known:
             entries[key] = merged
 
+    def evolve_all(self, entries: MutableMapping[str, S], events: Sequence[Event]) -> None:
+        """Fold in events of one class."""
+        if type(self).evolve is not Register.evolve:
+            for event in events:
+                self.evolve(entries, event)
+            return
+        keys = list(map(self.key.read, events))
+        known = pick(entries, dict.fromkeys(keys))
+        changed: dict[str, S] = {}
+        for key, carried in zip(keys, self.states_from(events), strict=True):
+            before = known.get(key)
+            merged = carried if before is None else self.merge(before, carried)
+            if merged is not before:
+                known[key] = changed[key] = merged
+        entries.update(changed)
+
+    def states_from(self, events: Sequence[Any]) -> list[S]:
+        """Return events of one class as states, as ``state_from`` does."""
+        return list(map(self.state_from, events))
+
     # deciding
 
     def is_news(self, known: S | None, incoming: S) -> bool:
@@ -168,10 +189,16 @@ class Register(Generic[S]):
         return [self.carriers[event].make(order.user_id, named, incoming, accepted.skewed)]
 
     def record(
-        self, event: type[Event], order: Order, key: str, incoming: S, skewed: datetime | None
+        self,
+        event: type[Event],
+        order: Order,
+        key: str,
+        incoming: S,
+        skewed: datetime | None,
+        **more: Any,
     ) -> list[Event]:
-        """Return the event of an order, whatever is known already."""
-        return [self.carriers[event].make(order.user_id, self.key.named(key), incoming, skewed)]
+        """Return the event of an order, whatever is known already. ``more``: as in ``Carrier.make``."""
+        return [self.carriers[event].make(order.user_id, self.key.named(key), incoming, skewed, **more)]
 
     def at(self, incoming: S, event: type[Event], at: datetime) -> S:
         """Return ``incoming`` with the time ``at``."""
@@ -182,6 +209,11 @@ class Register(Generic[S]):
     def from_entry(self, entry: Any, user_id: UUID) -> S:
         """Return what a device of that user says, as a state; an empty text becomes None."""
         return self._from_entry(entry)  # type: ignore[no-any-return]
+
+    def from_entries(self, entries: Sequence[Any], user_id: UUID) -> list[S]:
+        if type(self).from_entry is Register.from_entry:
+            return self._from_entries(entries)
+        return [self.from_entry(entry, user_id) for entry in entries]
 
     def to_entry(self, key: str, state: S, **more: Any) -> Any:
         """Return the state as a device would send it."""
@@ -202,10 +234,13 @@ class Register(Generic[S]):
 
     def merge_payload(self, payload: Iterable[Any], user_id: UUID) -> dict[str, S]:
         """Return one state per key of a payload; two entries of one key are merged by their times."""
-        sent: dict[str, S] = {}
-        key_of, make = self.key_of_entry, self.from_entry
-        for entry in payload:
-            key, incoming = key_of(entry), make(entry, user_id)
+        payload = list(payload)
+        keys, states = list(map(self.key_of_entry, payload)), self.from_entries(payload, user_id)
+        sent = dict(zip(keys, states, strict=True))
+        if len(sent) == len(keys):
+            return sent
+        sent = {}
+        for key, incoming in zip(keys, states, strict=True):
             twin = sent.get(key)
             sent[key] = incoming if twin is None else self.merge(twin, incoming)
         return sent
@@ -215,11 +250,12 @@ class Register(Generic[S]):
     ) -> list[Event]:
         """Return the events for every difference between what a device sent and the state."""
         events: list[Event] = []
+        known = pick(entries, sent)
         for key, incoming in sent.items():
-            known = entries.get(key)
+            before = known.get(key)
             # most of a sync is what the server knows already
-            if incoming != known:
-                events += self.changes(self.key.named(key), known, incoming, user_id, now)
+            if incoming != before:
+                events += self.changes(self.key.named(key), before, incoming, user_id, now)
         return events
 
     def changes(

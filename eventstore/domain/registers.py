@@ -10,7 +10,7 @@ where the times are equal. Everything else follows from that: merging, in the fo
 handling of wrong clocks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ import msgspec
 from eventstore.domain import times
 from eventstore.domain.fields import DEVICE, values_of
 from eventstore.domain.messages import Event
+from eventstore.domain.partial import pick
 from eventstore.domain.register import Decided, Register, S, replace, skewed_of
 
 
@@ -74,6 +75,14 @@ class LastWriter(Register[S]):
             return carried
         return replace(carried, facts=(self.number(carried, event.claimed_at),))
 
+    def states_from(self, events: Sequence[Any]) -> list[S]:
+        states: list[S] = self.carriers[type(events[0])].states_of(events) if events else []
+        has_facts = self._distinguishing is not None
+        for place, event in enumerate(events):
+            if event.claimed_at is not None or (has_facts and getattr(event, DEVICE, None) is not None):
+                states[place] = self.state_from(event)
+        return states
+
     def number(self, of: S, claimed: datetime | None = None) -> int:
         """Return a number that distinguishes this state from others that were sent of the same thing."""
         at = self.newest.at(of)
@@ -117,6 +126,17 @@ class LastWriter(Register[S]):
         elif known is not None and not self.newest.exceeds(sent, known):
             return []
         return [self.carriers[self.event].make(user_id, key, sent, accepted.skewed)]
+
+    def reconcile(
+        self, entries: Mapping[str, S], sent: Mapping[str, S], user_id: UUID, now: datetime
+    ) -> list[Event]:
+        known = pick(entries, sent)
+        latest = max(filter(None, map(self.newest.at, sent.values())), default=None)
+        if known or self.key.fields or latest is None or times.is_ahead(latest, now):
+            return super().reconcile(known, sent, user_id, now)
+        # a first sync, with every time accepted as it is
+        states = [one for one in sent.values() if self.newest.at(one) is not None]
+        return self.carriers[self.event].make_all(states, user_id)
 
     def rule_against(self, sent: S, current: S, now: datetime) -> str | None:
         if self.has_same_values(sent, current):

@@ -76,15 +76,15 @@ def _finished(entries: Entries, command: Command, events: Iterable[Event]) -> It
     """Yield which episodes were heard to the end, and when: of those that are added to the queue now, and of
     those that are now reported as played."""
     queue = queue_id(command.user_id)
+    events = list(events)
+    for added in (event for event in events if type(event) is PlaylistItemAdded):
+        if added.playlist_id == queue:
+            key = ITEMS.key.read(added)
+            play = entries.get("plays", {}).get(key)
+            if play is not None and play.played:
+                yield key, play.updated_at
     for event in events:
-        match event:
-            case PlaylistItemAdded() if event.playlist_id == queue:
-                key = ITEMS.key.read(event)
-                play = entries.get("plays", {}).get(key)
-                if play is not None and play.played:
-                    yield key, play.updated_at
-    for event in events:
-        if isinstance(event, PlayRecorded) and event.played:
+        if type(event) is PlayRecorded and event.played:
             yield plays.REGISTER.key.read(event), event.played_at
 
 

@@ -1,6 +1,7 @@
 """The aggregate: everything that one listener's stream says, topic by topic."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, groupby
 from typing import Any
 
 from eventstore.domain import checkpoint, collections, episodes, sync, upnext
@@ -18,7 +19,7 @@ from eventstore.domain.sync import SyncUserData
 from eventstore.domain.times import NEVER
 from eventstore.domain.topics import OF_COMMAND, OF_EVENT, TOPICS, WITHOUT_GUID, Keys, User
 
-__all__ = ["User", "decide", "decide_and_evolve", "evolve", "keys"]
+__all__ = ["User", "decide", "decide_and_evolve", "decide_in_steps", "evolve", "evolve_all", "keys"]
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -74,6 +75,12 @@ def decide(user: User, command: Command, named: Keys | None = None) -> list[Even
 def decide_and_evolve(user: User, batch: Batch) -> list[Event]:
     """Decide each order of a batch on the result of those before it, and return the events, which are folded
     into the state, in place."""
+    return list(chain.from_iterable(decide_in_steps(user, batch, len(batch.orders))))
+
+
+def decide_in_steps(user: User, batch: Batch, step: int) -> Iterator[list[Event]]:
+    """Do the same, and yield the events of each ``step`` orders. All entries that are needed are read before
+    the first ones."""
     events: list[Event] = [*episodes.identified(user, batch)]
     for event in events:
         evolve(user, event)
@@ -81,7 +88,7 @@ def decide_and_evolve(user: User, batch: Batch) -> list[Event]:
     if resolved is not batch:
         _entries(user, keys(resolved))  # read at once
     entries = {topic.name: getattr(user, topic.name) for topic in TOPICS}
-    for order in resolved.orders:
+    for number, order in enumerate(resolved.orders, 1):
         try:
             decided = decide_on(entries, order)
         except DomainError:
@@ -89,29 +96,33 @@ def decide_and_evolve(user: User, batch: Batch) -> list[Event]:
         for event in decided:
             evolve(user, event)
         events += decided
-    return events
+        if number % step == 0:
+            yield events
+            events = []
+    yield events
 
 
 def decide_on(entries: Entries, command: Command) -> list[Event]:
     """Do what ``decide`` does, on the entries of ``keys(command)`` alone."""
-    match command:
-        case SyncUserData():
-            events = _with_default(entries, command, sync.decide(entries, command))
-            return [*events, *upnext.leave(entries, command, events)]
-        case AddFeedToCollection():
-            _check_subscribed(entries, command)
+    if isinstance(command, SyncUserData):
+        events = _with_default(entries, command, sync.decide(entries, command))
+        return [*events, *upnext.leave(entries, command, events)]
+    if isinstance(command, AddFeedToCollection):
+        _check_subscribed(entries, command)
     topic = OF_COMMAND[type(command)]
     events = topic.commands[type(command)](entries[topic.name], command)
     if isinstance(command, Subscribe):
         return _with_default(entries, command, events)
-    return [*events, *upnext.leave(entries, command, events)]
+    left = upnext.leave(entries, command, events)
+    return [*events, *left] if left else events
 
 
 def _keys_of_batch(batch: Batch) -> Keys:
     named: dict[str, dict[str, None]] = {topic.name: {} for topic in TOPICS}
     for order in batch.orders:
         topic = OF_COMMAND[type(order)]
-        named[topic.name] |= dict.fromkeys(topic.keys(order))
+        for key in topic.keys(order):
+            named[topic.name][key] = None
         for name, more in upnext.keys(order).items():
             named[name] |= dict.fromkeys(more)
         if isinstance(order, Subscribe):
@@ -132,6 +143,22 @@ def evolve(user: User, event: Event) -> None:
         # repeats the first test of ``note``, whose calls would take longer
         if item is not None and item.startswith(ITEM_WITHOUT_GUID):
             episodes.note(user, carrier.feed(event) or "", item)
+
+
+def evolve_all(user: User, events: Iterable[Event]) -> None:
+    """Fold events into the state, in place, like ``evolve``: thousands in half of the time."""
+    for cls, run in groupby(events, type):
+        topic = OF_EVENT.get(cls)
+        some = list(run)
+        if topic is None or cls in topic.not_state:
+            for event in some:
+                evolve(user, event)
+            continue
+        topic.register.evolve_all(getattr(user, topic.name), some)
+        carrier = topic.carriers[cls]
+        for event, item in zip(some, map(carrier.item, some), strict=True):
+            if item is not None and item.startswith(ITEM_WITHOUT_GUID):
+                episodes.note(user, carrier.feed(event) or "", item)
 
 
 def _evolve_other(user: User, event: Event) -> None:

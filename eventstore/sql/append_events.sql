@@ -12,4 +12,3 @@ FROM unnest(string_to_array(%(ids)s::text, ' ')::uuid[], string_to_array(%(types
      WITH ORDINALITY AS e(id, type, schema, data, metadata, number)
 WHERE %(expected)s::integer = coalesce((SELECT max(version) FROM events.events WHERE stream = %(stream)s), 0)
   AND (SELECT tombstone FROM events.streams WHERE id = %(stream)s) IS NULL
-RETURNING position

@@ -112,6 +112,14 @@ def test_everybody_reads_the_same_host_in_an_accepted_url(url: str) -> None:
     assert normalise_url(accepted) == accepted
 
 
+@pytest.mark.parametrize("guid", ["a", "ab", "abc"])
+def test_an_item_is_the_same_whatever_its_unused_bits_are(guid: str) -> None:
+    item = encoded(f"{guid},https://example.org/1.mp3")
+    last = len(item.rstrip("=")) - 1
+    respelt = item[:last] + chr(ord(item[last]) + (last + 1 < len(item))) + item[last + 1 :]
+    assert normalise_item(respelt) == item
+
+
 # As in the WHATWG's URL tests, each row is a spelling and its normal form.
 SPELLINGS = [
     ("HTTP://Example.ORG:80/Feed.XML?A=b#top", "http://example.org/Feed.XML?A=b"),

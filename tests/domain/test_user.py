@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command, Event
-from eventstore.domain.plays import RecordPlay, UpdatePosition
+from eventstore.domain.plays import PlayRecorded, RecordPlay, UpdatePosition
 from eventstore.domain.subscriptions import Subscribe, Unsubscribe
-from eventstore.domain.user import User, decide
+from eventstore.domain.user import User, decide, evolve_all
 from tests.domain.scenarios import ALICE, FEEDS, ITEMS, NOON, folded, key, minutes, payloads
 
 # times of devices whose clocks are right, a little ahead, or too far ahead to be believed
@@ -106,6 +106,23 @@ def test_events_lead_to_the_same_state_in_any_order(history: list[Command], comm
     backwards = folded(list(reversed(stream)))
     assert backwards == folded(stream)
     assert folded([*stream, *stream]) == folded(stream)
+
+
+@given(histories)
+def test_folding_many_events_at_once_is_folding_them_one_by_one(history: list[Command]) -> None:
+    # the same types after each other, and some plays named by a device
+    stream = sorted(map(with_device, played_out(history)), key=lambda event: type(event).__name__)
+    at_once = User(ALICE)
+    evolve_all(at_once, stream)
+    assert at_once == folded(stream)
+    evolve_all(at_once, stream)
+    assert at_once == folded(stream, folded(stream))
+
+
+def with_device(event: Event) -> Event:
+    if isinstance(event, PlayRecorded) and event.position % 2:
+        return msgspec.structs.replace(event, device="phone")
+    return event
 
 
 @given(histories)

@@ -13,6 +13,7 @@ from psycopg.pq import PipelineStatus
 
 from eventstore import administration, dispatcher, log
 from eventstore.dispatcher import CommandId, DomainError, Outcome
+from eventstore.domain import user
 from eventstore.domain.batch import Batch
 from eventstore.domain.identifiers import item_of
 from eventstore.domain.messages import Command, Origin
@@ -33,7 +34,7 @@ from tests.eventstore.dispatching import (
     subscribe,
     types,
 )
-from tests.eventstore.writers import connect
+from tests.eventstore.writers import connect, plays
 
 PATIENCE = 30.0
 KEPT = "SELECT topic, key, name, state FROM events.snapshots WHERE stream = %s ORDER BY topic, key"
@@ -42,6 +43,7 @@ KEPT = "SELECT topic, key, name, state FROM events.snapshots WHERE stream = %s O
 @pytest.fixture(autouse=True)
 def three_are_many(stores: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "MANY", 3)
+    monkeypatch.setattr(dispatcher, "STEP", 2)
 
 
 def batch(*numbers: int) -> Command:
@@ -93,7 +95,7 @@ def test_it_is_answered_from_the_whole_state(command: Command) -> None:
     assert connections["events"].connection.pgconn.pipeline_status == PipelineStatus.OFF
 
 
-@pytest.mark.parametrize("command", [batch(), batch(4, 5, 1), sync(), sync(5)])
+@pytest.mark.parametrize("command", [batch(), batch(4, 5, 1), batch(*range(7)), sync(), sync(5)])
 def test_it_records_what_a_small_append_would_record(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +180,48 @@ def test_what_was_folded_anew_since_it_was_read_is_read_again(monkeypatch: pytes
     assert attempts[1] is not None
     assert len(kept()) == 4
     assert dispatcher.state_of(ALICE).read_whole() == replayed()
+
+
+def test_a_batch_is_recorded_from_the_first_order_on_that_says_something_new() -> None:
+    dispatch(batch(*range(5)))
+    assert dispatch(batch(*range(5))).events == []
+    outcome = dispatch(batch(*range(6), 2, 7))
+    assert [event.position for event in outcome.events] == [5, 7]  # type: ignore[attr-defined]
+    assert [row.version for row in events_of()] == list(range(1, 8))
+    assert (outcome.version, outcome.user) == (7, replayed())
+    assert len(kept()) == 7
+
+
+def test_nothing_is_recorded_where_a_later_order_of_a_batch_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = user.decide_on
+
+    def stumble(entries: Any, command: Any) -> Any:
+        if command.position == 5:
+            raise ZeroDivisionError
+        return real(entries, command)
+
+    monkeypatch.setattr(user, "decide_on", stumble)
+    with pytest.raises(ZeroDivisionError):
+        dispatch(batch(*range(7)))
+    assert (types(), kept()) == ([], [])
+    assert dispatch(play()).user == replayed()
+
+
+def test_what_an_append_finds_that_it_has_not_read_is_read_in_its_midst() -> None:
+    dispatch(subscribe(feed=SCIENCE))
+    dispatcher.clear_cache()
+    stream = dispatcher.state_of(ALICE)
+    found = log.append_while(
+        stream.id,
+        stream.version,
+        iter([plays(1), plays(2)]),
+        Origin(),
+        lambda: stream.changes(plays(1, 2)),
+        CommandId(uuid4(), b"digest"),
+        lambda: b"%d" % stream.user.subscriptions[SCIENCE].active,
+    )
+    assert found == events_of()[-1].position
+    assert execute("SELECT answer FROM events.commands") == [(b"1",)]
 
 
 def test_nothing_is_recorded_where_the_answer_fails_that_is_made_meanwhile() -> None:

@@ -130,7 +130,16 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("body", [*BAD, b'{"add":[],"add":[]}'])
+# the same name twice, also where there are no more colons after quotes than names
+NAMED_TWICE = [
+    b'{"add":[],"add":[]}',
+    b'{"add":[],"add" : []}',
+    rb'{"add":[],"\u0061dd":[]}',
+    rb'{"add":[],"add" :[],"remove":["\":"]}',
+]
+
+
+@pytest.mark.parametrize("body", [*BAD, *NAMED_TWICE])
 def test_what_is_no_upload_is_refused(phone: PodcastApp, body: bytes) -> None:
     answer = phone.ask("POST", "/api/2/subscriptions/alice/phone.json", body)
     assert answer.status_code == 400
