@@ -6,6 +6,7 @@ thousands in several: the server inserts the events while this process folds the
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -122,8 +123,23 @@ def append_many(
     parameters = columns_of(stream, expected, events, origin, origins)
     entries = changes_of(changed)
     parameters |= entries.parameters() | _of_command(command_id, answer)
+    if command_id is None and raw_connection().autocommit:
+        values = {name: str(value).encode() for name, value in parameters.items()}
+        return _unless_beaten(partial(_append_prepared, tuple(entries.names()), values))
     parts = [*entries.names(), *(["command"] if command_id else [])]
     return _unless_beaten(lambda: fetch_value(statement(_APPENDED, parts), parameters))
+
+
+def _append_prepared(parts: tuple[str, ...], values: dict[str, bytes]) -> int | None:
+    """Append without a command id: through libpq, which takes a third of the time of psycopg."""
+    with discard_when_broken():
+        position = _prepared(parts).first_value(raw_connection(), values)
+    return None if position is None else int(position)
+
+
+@cache
+def _prepared(parts: tuple[str, ...]) -> Prepared:
+    return Prepared("_".join(("append", "many", *parts)), statement(_APPENDED, parts))
 
 
 def append_large(

@@ -1,6 +1,6 @@
 -- Store entries whether or not there are older ones.
 INSERT INTO events.snapshots (stream, topic, key, name, state)
-SELECT %(stream)s, e.topic, e.key, coalesce(e.name, ''), e.state
+SELECT %(stream)s::bigint, e.topic, e.key, coalesce(e.name, ''), e.state
 FROM last, ROWS FROM (
     unnest(string_to_array(%(kept_topics)s::text, ' '), string_to_array(%(kept_keys)s::text, ' ')::uuid[],
            string_to_array(%(kept_states)s::text, E'\n')),
