@@ -106,6 +106,14 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
     claims = tokens.read_request(token, now, audience)
     with discard_when_broken("system"):
         rows = FIND_GRANT.rows(raw_connection("system"), grant_of(claims))
+    caller, grant_id = verified(token, claims, rows)
+    note_use(grant_id, caller.user_id, now)
+    return caller
+
+
+def verified(token: str, claims: RequestClaims, rows: Sequence[Row]) -> tuple[Caller, int]:
+    """Return the caller behind a token with these ``claims``, and the id of the grant, from what
+    ``FIND_GRANT`` found. Raises what ``authenticate`` raises."""
     username, scopes, public_key, grant_id = _grant(rows)
     try:
         genuine = tokens.is_signed_by(token, public_key)
@@ -115,20 +123,7 @@ def authenticate(token: str, now: datetime, audience: str) -> Caller:
         raise TokenError("not_authenticated", "The token is not valid for any user and app.")
     assert public_key is not None
     tokens.remember(token, claims, public_key)
-    _note_use(grant_id, claims.user_id, now)
-    return Caller(username=username, scopes=scopes, **msgspec.structs.asdict(claims))
-
-
-def recognise(token: str, claims: RequestClaims, rows: Sequence[Row], now: datetime) -> Caller | None:
-    """Return what ``authenticate`` returns, given the ``claims`` of a token that is remembered and what
-    ``FIND_GRANT`` found of them; None where a signature is to be checked or the use to be noted, and where
-    the token is refused."""
-    username, scopes, public_key, grant_id = _grant(rows)
-    if public_key is None or not tokens.is_remembered(token, public_key):
-        return None
-    if _noted.get((grant_id, claims.user_id)) != _hour_of(now):
-        return None
-    return Caller(username=username, scopes=scopes, **msgspec.structs.asdict(claims))
+    return Caller(username=username, scopes=scopes, **msgspec.structs.asdict(claims)), grant_id
 
 
 def grant_of(claims: RequestClaims) -> dict[str, bytes]:
@@ -144,11 +139,12 @@ def _grant(rows: Sequence[Row]) -> tuple[str, frozenset[str], bytes | None, int]
     return username, frozenset(scopes.split()), bytes.fromhex(public_key[2:]), int(grant_id)
 
 
-def _note_use(grant_id: int, user_id: UUID, now: datetime) -> None:
+def note_use(grant_id: int, user_id: UUID, now: datetime) -> None:
     """Note when a grant was last used, once an hour per process: a write on every request would cost more
     than the request."""
-    if _noted.get((grant_id, user_id)) == (hour := _hour_of(now)):
+    if is_noted(grant_id, user_id, now):
         return
+    hour = _hour_of(now)
     values = {"hour": hour.isoformat(), "grant": str(grant_id), "user": str(user_id)}
     # a store that accepts no writes now (maintenance) is no reason to refuse a read
     with suppress(psycopg.Error, DatabaseError), discard_when_broken("system"):
@@ -156,6 +152,11 @@ def _note_use(grant_id: int, user_id: UUID, now: datetime) -> None:
     if len(_noted) >= MOST_NOTED:
         _noted.clear()
     _noted[grant_id, user_id] = hour
+
+
+def is_noted(grant_id: int, user_id: UUID, now: datetime) -> bool:
+    """Whether there is nothing for ``note_use`` to do."""
+    return _noted.get((grant_id, user_id)) == _hour_of(now)
 
 
 def _hour_of(now: datetime) -> datetime:

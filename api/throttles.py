@@ -38,10 +38,15 @@ class Limit(BaseThrottle):
         return str(client_address(request._request))
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        limit: int = getattr(settings, self.setting)
-        at_once = max(1, min(limit // PART, MOST_AT_ONCE)) if self.counts_ahead else 1
-        self._waits = attempts.limited(self.what, self.who(request), limit, WINDOW, at_once)
+        self._waits = self.count(self.who(request))
         return self._waits is None
+
+    @classmethod
+    def count(cls, who: str) -> timedelta | None:
+        """Count a request; return how long to wait if it is one too many."""
+        limit: int = getattr(settings, cls.setting)
+        at_once = max(1, min(limit // PART, MOST_AT_ONCE)) if cls.counts_ahead else 1
+        return attempts.limited(cls.what, who, limit, WINDOW, at_once)
 
     def wait(self) -> float | None:
         return None if self._waits is None else self._waits.total_seconds()

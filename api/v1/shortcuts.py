@@ -21,7 +21,7 @@ from api.operations import SMALL
 from api.parameters import POSITION, read_position, read_query
 from api.parsers import decode, is_json
 from api.renderers import JsonRenderer
-from api.throttles import COUNTED, GrantLimit
+from api.throttles import COUNTED
 from api.v1.plays import PlayBody, PlaysView, play_of, written
 from api.v1.subscriptions import SubscriptionsQuery, SubscriptionsView, place_of
 from api.views import FAILURE
@@ -69,17 +69,17 @@ class ListedSubscriptions:
         grant = self._system.ask(FIND_GRANT, sender.grant)
         versions = self._system.ask(VERSION, {})
         digests = self._projections.ask(asked.statement, asked.values)
-        caller = shortcuts.caller_of(sender, await grant, SubscriptionsView.scopes["GET"], moment)
+        allowed = shortcuts.allowed(sender, await grant, SubscriptionsView.scopes["GET"])
         version, digest = await versions, await digests
-        if caller is None or not version or digest is None:
+        if allowed is None or not version or digest is None:
             return None
         position, found = unchanged.digest_in(digest)
         if found is None or (version[0][0], found) != (kept.feed_version, kept.digest):
             return None
-        if position < _wanted(environment) or not GrantLimit.use_counted(caller):
+        if position < _wanted(environment) or not await shortcuts.admit(allowed, moment):
             return None
         own = {POSITION: str(position), "Content-Type": JsonRenderer.media_type}
-        return shortcuts.answer(_LISTS, LISTED, caller, kept.body, own)
+        return shortcuts.answer(_LISTS, LISTED, allowed.caller, kept.body, own)
 
 
 class RecordedPlays:
@@ -101,15 +101,15 @@ class RecordedPlays:
         asked = steps.question(command.user_id, named)
         grant = self._system.ask(FIND_GRANT, sender.grant)
         state = self._events.ask(asked.statement, asked.values)
-        caller = shortcuts.caller_of(sender, await grant, _PLAYS.scopes["POST"], moment)
+        allowed = shortcuts.allowed(sender, await grant, _PLAYS.scopes["POST"])
         rows = await state
-        decided = None if caller is None or rows is None else steps.decide(command, named, rows)
-        if caller is None or decided is None:
+        decided = None if allowed is None or rows is None else steps.decide(command, named, rows)
+        if allowed is None or decided is None:
             return None
-        origin = origin_of_caller(caller, command.at)
+        origin = origin_of_caller(allowed.caller, command.at)
         written = _written(decided, command, origin)
         append = steps.to_append(decided, origin)
-        if written is None or append is None or not GrantLimit.use_counted(caller):
+        if written is None or append is None or not await shortcuts.admit(allowed, moment):
             return None
         environment[COUNTED] = True
         try:
@@ -127,7 +127,7 @@ class RecordedPlays:
         if log.may_notify():
             self._events.ask(HINT, {})
         own = {"Content-Type": JsonRenderer.media_type, POSITION: str(position)}
-        return shortcuts.answer(_PLAYS, PLAYS, caller, written, own)
+        return shortcuts.answer(_PLAYS, PLAYS, allowed.caller, written, own)
 
 
 def _play(environment: Mapping[str, Any], raw: bytes) -> PlayBody | None:
