@@ -10,7 +10,7 @@ from eventstore.domain.identifiers import episode_key
 from eventstore.domain.messages import Origin
 from eventstore.domain.plays import TOPIC, PlayCommand, PlayStatus
 from eventstore.domain.topics import User
-from eventstore.log import HistoryFilter
+from eventstore.history_filter import HistoryFilter
 from eventstore.reading import decoded, origin_of
 
 PLAYS = [name for name, (event, _) in codec.EVENTS.items() if event in TOPIC.events]

@@ -23,7 +23,8 @@ from eventstore.domain import undoing
 from eventstore.domain.messages import Event, Origin
 from eventstore.domain.topics import OF_EVENT
 from eventstore.domain.user import User as State
-from eventstore.log import LAST_VERSION, HistoryFilter, HistorySource, RecordedEvent
+from eventstore.history_filter import HistoryFilter, HistorySource
+from eventstore.log import LAST_VERSION, RecordedEvent
 from eventstore.reading import decoded, origin_of, read_by_id
 from eventstore.streams import StreamUnreadable
 from eventstore.undo import CAUSE

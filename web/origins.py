@@ -17,7 +17,7 @@ from msgspec import json
 
 from accounts.app_names import app_names, is_podcast_app
 from eventstore.domain.messages import Origin
-from eventstore.log import HistorySource
+from eventstore.history_filter import HistorySource
 from playgateway.recording import APP as PLAY_GATEWAY
 from projections import devices
 from web import words
