@@ -210,13 +210,14 @@ def _found(alias: str) -> StoreState:
     """Return what exists of a store. Raises ``psycopg.OperationalError`` when its server is away."""
     server = parameters(alias)
     try:
-        with connect(alias) as connection:
-            return StoreState(instance.read(connection, alias), _is_used(connection, alias))
+        connection = connect(alias)
     except psycopg.OperationalError:
-        with psycopg.connect(**{**server, "dbname": "postgres"}) as connection:
-            if connection.execute(DATABASE, [server["dbname"]]).rowcount:
-                raise
-        return StoreState()
+        with psycopg.connect(**{**server, "dbname": "postgres"}) as postgres:
+            if not postgres.execute(DATABASE, [server["dbname"]]).rowcount:
+                return StoreState()
+        connection = connect(alias)  # perhaps another process has created it in this moment
+    with connection:
+        return StoreState(instance.read(connection, alias), _is_used(connection, alias))
 
 
 def _is_used(connection: Connection, alias: str) -> bool:

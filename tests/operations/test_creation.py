@@ -147,6 +147,26 @@ def test_many_may_create_at_once(nowhere: list[str]) -> None:
     assert (sorted(created), failed) == (nowhere, [])
 
 
+def test_a_database_that_another_process_makes_meanwhile_is_no_outage(
+    nowhere: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect, looks = stores.connect, iter(SCHEMAS)
+
+    def late(alias: str) -> stores.Connection:
+        try:
+            return connect(alias)
+        except psycopg.OperationalError:
+            if next(looks, None) == "system":
+                with monkeypatch.context() as patch:
+                    patch.setattr(stores, "connect", connect)
+                    call_command("db_create")
+            raise
+
+    monkeypatch.setattr(stores, "connect", late)
+    call_command("db_create")
+    assert capsys.readouterr().out.endswith("every database was there already\n")
+
+
 @pytest.mark.parametrize("topology", ["one"], indirect=True)
 def test_a_role_that_may_not_create_is_told_what_an_administrator_does(
     nowhere: list[str], plain_role: str, server: "psycopg.Connection[Any]"
