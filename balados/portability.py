@@ -20,9 +20,9 @@ from api.validation import Refusal
 from eventstore import log, retention
 from eventstore.domain import sync
 from projections import exposure
-from web.acting import for_listeners, send
 from web.forms import EXPORT_FAULTS, ExportFileForm, ListFileForm
-from web.reading import caught_up, remember_position
+from web.read_your_writes import caught_up, remember_position
+from web.shortcuts import for_listeners, send
 
 # the most faults of a file that are shown
 MOST_SHOWN = 100

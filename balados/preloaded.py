@@ -54,7 +54,7 @@ class Child(NamedTuple):
     status: int
 
 
-class Nursery:
+class ForkServer:
     """Forks the programs that are ordered on a socket, and reports how each of them ended."""
 
     def __init__(self, orders: socket.socket) -> None:
@@ -69,11 +69,11 @@ class Nursery:
         while True:
             for key, _ in self._events.select():
                 if key.fileobj is not self._orders:
-                    self._bury(key.fd)
-                elif command := self._obey():
+                    self._reap(key.fd)
+                elif command := self._carry_out():
                     return command
 
-    def _obey(self) -> list[str] | None:
+    def _carry_out(self) -> list[str] | None:
         """Carry out one order. Returns the command in the fork, None in the parent."""
         order, descriptors, _, _ = socket.recv_fds(self._orders, LARGEST_ORDER, 2)
         if not order:
@@ -87,7 +87,7 @@ class Nursery:
             os.close(status)
         else:
             if not pid:
-                self._leave(output, status)
+                self._detach(output, status)
                 if ask_to_end_with_parent:
                     ask_to_end_with_parent()
                 return msgspec.json.decode(order, type=list[str])
@@ -101,7 +101,7 @@ class Nursery:
         self._events.register(descriptor, selectors.EVENT_READ)
         socket.send_fds(self._orders, [str(pid).encode()], [descriptor])
 
-    def _bury(self, descriptor: int) -> None:
+    def _reap(self, descriptor: int) -> None:
         child = self._children.pop(descriptor)
         self._events.unregister(descriptor)
         os.close(descriptor)
@@ -109,7 +109,7 @@ class Nursery:
         os.write(child.status, str(os.waitstatus_to_exitcode(status)).encode())
         os.close(child.status)
 
-    def _leave(self, output: int, status: int) -> None:
+    def _detach(self, output: int, status: int) -> None:
         """In the fork: start a session of its own, send its output to ``output``, and close the parent's
         descriptors."""
         os.setsid()
@@ -155,7 +155,7 @@ def main(descriptor: str) -> None:
     # Freezing excludes the objects from it.
     gc.collect()
     gc.freeze()
-    run(Nursery(socket.socket(fileno=int(descriptor))).next_program())
+    run(ForkServer(socket.socket(fileno=int(descriptor))).next_program())
 
 
 if __name__ == "__main__":

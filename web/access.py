@@ -16,7 +16,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.scopes import WORDS
 from web import app_grants, app_passwords, play_tokens
-from web.acting import for_listeners
+from web.shortcuts import for_listeners
 
 
 class Refused(NamedTuple):

@@ -22,9 +22,9 @@ from accounts.models import User
 from accounts.pages import read_or_post
 from projections.erasure import erase_history
 from projections.failures import is_outage
-from web.acting import for_listeners
-from web.levels import Text
-from web.owning import too_many_tries
+from web.password_attempts import too_many_tries
+from web.privacy_levels import Text
+from web.shortcuts import for_listeners
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ KINDS: Final[Mapping[str, Text]] = {
 OTHERS: Final = gettext_lazy("Other entries")
 
 
-class Row(NamedTuple):
+class SettingsRow(NamedTuple):
     """A page of the settings, with the current value of what is set there."""
 
     path: str
@@ -61,12 +61,14 @@ def account(request: HttpRequest, user: User) -> HttpResponse:
     browsers = len(sessions.sessions_of(user.pk, timezone.now()))
     logged_in = ngettext("%(count)s browser", "%(count)s browsers", browsers) % {"count": browsers}
     rows = [
-        Row("/settings/email", "mail", _("E-mail address"), _address(user)),
-        Row("/settings/password", "key-round", _("Password"), _("Change it")),
-        Row("/settings/preferences", "languages", _("Language and times"), _languages(user)),
-        Row("/settings/sessions", "monitor-smartphone", _("Where you are logged in"), logged_in),
-        Row("/settings/data", "database", _("Your data"), _("Take it out, bring it along")),
-        Row("/settings/erase", "trash-2", _("Erase the account"), _("With everything that belongs to it")),
+        SettingsRow("/settings/email", "mail", _("E-mail address"), _address(user)),
+        SettingsRow("/settings/password", "key-round", _("Password"), _("Change it")),
+        SettingsRow("/settings/preferences", "languages", _("Language and times"), _languages(user)),
+        SettingsRow("/settings/sessions", "monitor-smartphone", _("Where you are logged in"), logged_in),
+        SettingsRow("/settings/data", "database", _("Your data"), _("Take it out, bring it along")),
+        SettingsRow(
+            "/settings/erase", "trash-2", _("Erase the account"), _("With everything that belongs to it")
+        ),
     ]
     return render(request, "web/account/account.html", {"rows": rows})
 

@@ -25,12 +25,12 @@ from feeds.queries import feeds_of
 from feeds.sites import Look
 from jobs import documents
 from projections import queries
-from web import finding, imports, shown, sight, troubles
-from web.acting import for_listeners
-from web.finding import PodcastLine
+from web import display, feed_errors, imports, search_results, visible_feeds
 from web.forms import AddForm, ListFileForm
-from web.importforms import ServerForm
-from web.reading import caught_up
+from web.import_forms import ServerForm
+from web.read_your_writes import caught_up
+from web.search_results import PodcastLine
+from web.shortcuts import for_listeners
 
 PAGE: Final = "/subscriptions/new"
 NEWEST: Final = 3
@@ -99,19 +99,19 @@ def _state(user: User, typed: Mapping[str, Any]) -> dict[str, Any]:
     if not look.is_done:
         return {"state": "waiting"}
     if look.error or not look.links:
-        state = {"state": "failed", "error": look.error, "reason": troubles.ERRORS.get(look.error, "")}
+        state = {"state": "failed", "error": look.error, "reason": feed_errors.ERRORS.get(look.error, "")}
         return state | {"lines": _found(user, typed["q"])}
     if len(look.links) > 1:
         return {"state": "choices", "links": look.links}
     if not _may_see(user, feed_of_url(look.links[0].url)):
         # only its followers know this feed, so there is no preview
-        return {"state": "secret", "podcast": shown.podcast_of(feed_of_url(look.links[0].url), None)}
+        return {"state": "secret", "podcast": display.podcast_of(feed_of_url(look.links[0].url), None)}
     return _led_to(user, look, now)
 
 
 def _found(user: User, words: str) -> list[PodcastLine]:
     """Return podcasts that match and that this server already knows."""
-    return finding.podcasts(finding.sight_of(user), words, "", MOST_FOUND).lines
+    return search_results.podcasts(search_results.sight_of(user), words, "", MOST_FOUND).lines
 
 
 def _led_to(user: User, look: Look, now: datetime) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _led_to(user: User, look: Look, now: datetime) -> dict[str, Any]:
     if _is_read(feed):
         return _preview(user, feed)
     known = feeds_of([feed]).get(feed)
-    trouble = troubles.of(known.facts, now) if known else ""
+    trouble = feed_errors.of(known.facts, now) if known else ""
     if trouble:
         return {"state": "failed", "error": "feed", "reason": trouble}
     if now > look.asked_at + PATIENCE:
@@ -130,9 +130,9 @@ def _led_to(user: User, look: Look, now: datetime) -> dict[str, Any]:
 
 def _preview(user: User, feed: str) -> dict[str, Any]:
     summary = browsing.summaries([feed])[feed]
-    podcast = shown.podcast_of(feed, summary)
+    podcast = display.podcast_of(feed, summary)
     rows = browsing.episodes(summary.id, NEWEST)
-    episodes = [shown.episode_of(row, podcast, None) for row in rows]
+    episodes = [display.episode_of(row, podcast, None) for row in rows]
     text = strip_tags(safe_html(browsing.details(summary.id).description))
     subscription = queries.subscription(user.pk, feed)
     return {
@@ -157,7 +157,7 @@ def _is_shown(user: User, feed: str) -> bool:
 def _may_see(user: User, feed: str) -> bool:
     """Whether a feed may be shown to the listener: one that is kept from the public is
     shown only to its followers."""
-    if not is_secret_feed(feed) and sight.is_open(feed):
+    if not is_secret_feed(feed) and visible_feeds.is_open(feed):
         return True
     subscription = queries.subscription(user.pk, feed)
     return subscription is not None and subscription.active

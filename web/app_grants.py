@@ -13,9 +13,9 @@ from accounts import grants
 from accounts.models import AppGrant, User
 from accounts.pages import read_or_post, spaced
 from accounts.scopes import WORDS
-from web.acting import for_listeners
+from web.confirmation import ask
 from web.play_tokens import answer_rename
-from web.questions import ask
+from web.shortcuts import for_listeners
 from web.toasts import tell
 
 

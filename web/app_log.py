@@ -19,8 +19,8 @@ from accounts import app_log
 from accounts.app_log import Entry
 from accounts.app_models import AppPassword, AppSession
 from accounts.models import User
-from web.acting import for_listeners
-from web.words import shortened
+from web.humanize import shortened
+from web.shortcuts import for_listeners
 
 # by ``Entry.what``: an icon, and the request in words
 WHAT: Final[dict[str, tuple[str, str | Promise]]] = {
@@ -91,7 +91,7 @@ ASKED: Final = {
 POLLS: Final = frozenset({"asked_podcasts", "asked_actions", "asked_updates"})
 
 
-class Shown(NamedTuple):
+class LogLine(NamedTuple):
     """A log line in words. ``skipped``: what was left out, each with the reason or "";
     ``advice``: what to do about it."""
 
@@ -165,14 +165,14 @@ def _page(request: HttpRequest, user: User, app: str, name: str, agent: str) -> 
     return render(request, "web/apps/requests.html", context)
 
 
-def _shown(line: app_log.CountedEntry) -> Shown:
+def _shown(line: app_log.CountedEntry) -> LogLine:
     entry = line.entry
     icon, what = WHAT.get(entry.what, WHAT["other"])
     if entry.what == "refused":
         what = REFUSED.get(entry.status, what)
     parts = [text for text in _parts(entry) if text]
     skipped = [(shortened(sent), str(REASONS.get(why, why))) for sent, why in entry.skipped]
-    return Shown(
+    return LogLine(
         icon,
         _("%(what)s: %(figures)s") % {"what": what, "figures": ", ".join(parts)} if parts else str(what),
         skipped,

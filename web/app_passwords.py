@@ -23,17 +23,17 @@ from accounts.app_models import AppPassword, AppSession, digest
 from accounts.models import User
 from accounts.pages import read_or_post
 from projections import devices
-from web.acting import for_listeners
 from web.app_log import Program, programs, trouble
-from web.codes import drawn
+from web.confirmation import ask
 from web.play_tokens import LONGEST_NAME, answer_rename
-from web.questions import ask
+from web.qr_codes import drawn
+from web.shortcuts import for_listeners
 from web.toasts import tell
 
 MOST_PASSWORDS: Final = 50
 
 
-class Shown(NamedTuple):
+class PasswordRow(NamedTuple):
     """A password with the names of the devices for which its app sends requests, as far as they are known.
     ``trouble`` says how the app's last request was refused, or is ""."""
 
@@ -46,7 +46,7 @@ class Passwords(NamedTuple):
     """The app passwords of a listener. ``others``: apps that signed in with the account's own password.
     ``own``: whether apps may use that password; None if the server lets no app do so."""
 
-    rows: list[Shown]
+    rows: list[PasswordRow]
     others: list[Program]
     own: bool | None
 
@@ -98,7 +98,7 @@ def listed(user: User) -> Passwords:
     own = user.app_login_with_password if settings.APP_LOGIN_WITH_ACCOUNT_PASSWORD else None
     return Passwords(
         [
-            Shown(
+            PasswordRow(
                 row,
                 list(_devices(row.pk, sessions, captions)),
                 trouble(known.get(app_log.app_of(row.pk, ""))),

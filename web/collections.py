@@ -14,13 +14,13 @@ from feeds import browsing
 from feeds.queries import feeds_for
 from projections import queries
 from projections.lists import COLLECTIONS, CollectionFeedRow
-from web import choosing, shown
-from web.acting import for_listeners
+from web import display, list_membership
 from web.addresses import in_path
-from web.choosing import Choice
-from web.listforms import CollectionForm
-from web.lists import Kind, Member, Words
-from web.reading import caught_up
+from web.list_forms import CollectionForm
+from web.list_membership import MembershipForm
+from web.lists import ListKind, Member, Words
+from web.read_your_writes import caught_up
+from web.shortcuts import for_listeners
 
 
 def show(user_id: UUID, rows: Sequence[CollectionFeedRow]) -> list[Member]:
@@ -29,11 +29,12 @@ def show(user_id: UUID, rows: Sequence[CollectionFeedRow]) -> list[Member]:
     known = browsing.summaries(feeds_for(user_id, feeds))
     played = queries.played_counts(user_id, feeds)
     return [
-        Member(feed_key_of(feed), shown.counted(feed, known.get(feed), played.get(feed, 0))) for feed in feeds
+        Member(feed_key_of(feed), display.counted(feed, known.get(feed), played.get(feed, 0)))
+        for feed in feeds
     ]
 
 
-KIND = Kind(
+KIND = ListKind(
     register=collections.REGISTER,
     reads=COLLECTIONS,
     form=CollectionForm,
@@ -64,6 +65,6 @@ def choose(request: HttpRequest, user: User, feed: str) -> HttpResponse:
         holding = COLLECTIONS.containing(user.pk, feed_key_of(feed))
         lists = [each for each in KIND.all_of(user.pk) if not each.is_default]
     path = f"/podcasts/{in_path(feed)}"
-    title = shown.named(feed, known.get(feed)).title
-    choice = Choice(KIND, lists, holding, {"feed": feed}, {}, title, path, f"{path}/collections")
-    return choosing.answer(request, user, choice)
+    title = display.named(feed, known.get(feed)).title
+    choice = MembershipForm(KIND, lists, holding, {"feed": feed}, {}, title, path, f"{path}/collections")
+    return list_membership.answer(request, user, choice)

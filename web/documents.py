@@ -20,10 +20,10 @@ from feeds.models import FetchedDocument
 from feeds.supplements import Kind
 from feeds.transcripts import Segment, stored_segments
 from jobs import documents
-from web.acting import for_listeners, is_partial
 from web.addresses import asked_feed
-from web.found import find, seconds_in
-from web.shown import Chapter
+from web.display import Chapter
+from web.episode_details import find, seconds_in
+from web.shortcuts import for_listeners, is_partial
 
 MOST_CHAPTERS: Final = 500
 # documents that one listener may have fetched, by pages and apps together

@@ -15,8 +15,8 @@ from accounts.login_limits import too_many
 from accounts.models import User
 from accounts.pages import private, read_or_post
 from accounts.recovery import address_tokens, user_in_path
-from web.acting import for_listeners
-from web.owning import too_many_tries
+from web.password_attempts import too_many_tries
+from web.shortcuts import for_listeners
 from web.toasts import tell
 
 # mails that a listener may have sent to addresses not confirmed to be his

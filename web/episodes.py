@@ -17,14 +17,14 @@ from feeds import browsing, html
 from feeds.browsing import EpisodeRow
 from feeds.chapters import seconds
 from projections import queries
-from web import devices, levels, subjects
-from web.acting import act, came_from, device_name, for_listeners, is_partial
+from web import devices, labels, privacy_levels
 from web.addresses import asked_feed, in_path, is_web
+from web.display import Chapter
 from web.documents import chapters_in_feed, names
-from web.found import Found, find, seconds_in
-from web.notes import with_places
-from web.reading import caught_up, remember_position
-from web.shown import Chapter
+from web.episode_details import EpisodeDetails, find, seconds_in
+from web.read_your_writes import caught_up, remember_position
+from web.shortcuts import act, came_from, device_name, for_listeners, is_partial
+from web.show_notes import with_places
 from web.toasts import render_toasts, tell, undo_of
 
 MOST_PEOPLE, MOST_SOUNDBITES = 30, 20
@@ -46,7 +46,7 @@ def episode(request: HttpRequest, user: User, item: str) -> HttpResponse:
     with caught_up(request, "plays", "saved", "subscriptions", "privacy"):
         found = find(user.pk, feed, item)
         is_saved = queries.saved_of(user.pk, feed, item)
-        privacy = levels.of_episode(user.pk, feed, item)
+        privacy = privacy_levels.of_episode(user.pk, feed, item)
     start = found.resume if wanted is None else wanted
     chapters = chapters_in_feed(found.row)
     context = {
@@ -118,7 +118,7 @@ def share(request: HttpRequest, user: User, item: str) -> HttpResponse:
     return _back(request, feed, item, outcome.position)
 
 
-def _from_feed(found: Found) -> dict[str, Any]:
+def _from_feed(found: EpisodeDetails) -> dict[str, Any]:
     """Return what the feed says about the episode beyond what every list shows."""
     row = found.row
     if row is None:
@@ -137,7 +137,7 @@ def _from_feed(found: Found) -> dict[str, Any]:
 def _people(extra: Mapping[str, Any]) -> Iterator[Person]:
     for element in browsing.occurrences(extra, "person")[:MOST_PEOPLE]:
         link = str(element.get("href", ""))
-        role = subjects.role(str(element.get("role", "")))
+        role = labels.role(str(element.get("role", "")))
         yield Person(str(element.get("text", "")), role, link if is_web(link) else "")
 
 

@@ -18,10 +18,10 @@ from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normal
 from eventstore.domain.messages import Origin
 from eventstore.domain.times import in_utc
 from eventstore.undo import Chosen
-from web import deeds
+from web import event_texts
+from web.humanize import local
+from web.labels import categories, languages
 from web.origins import LONGEST_CHOICE, origin_of_choice
-from web.subjects import categories, languages
-from web.words import local
 
 LONGEST_ADDRESS = 2_048
 # characters in base64
@@ -227,7 +227,7 @@ class HistoryForm(AddressedForm):
     """
 
     kind = forms.ChoiceField(
-        label=_("Kind"), required=False, choices=[("", _("Everything")), *deeds.TOPICS.items()]
+        label=_("Kind"), required=False, choices=[("", _("Everything")), *event_texts.TOPICS.items()]
     )
     device = forms.CharField(
         label=_("Device"), required=False, max_length=LONGEST_CHOICE, widget=forms.Select

@@ -30,12 +30,12 @@ from eventstore.streams import StreamUnreadable
 from eventstore.undo import CAUSE
 from feeds.queries import episodes_of, feeds_for
 from projections.queries import InvalidCursor, decode_cursor, encode_cursor
-from web import deeds, lists, words
-from web.acting import for_listeners, is_partial
+from web import event_texts, humanize, lists
 from web.addresses import in_path, number_in
 from web.forms import HistoryForm
+from web.history_groups import HistoryLine, Subject, belong_together, stretches
 from web.origins import Senders, offered, origin_of_choice, source_of
-from web.stretches import Line, Subject, belong_together, stretches
+from web.shortcuts import for_listeners, is_partial
 
 PAGE = 40
 # the same where a page would end within what one sync said
@@ -106,7 +106,7 @@ def _rows(stream: int, wanted: Mapping[str, str]) -> tuple[list[RecordedEvent], 
     """Return the events of a page, and the cursor of the next page, or ""."""
     sender = origin_of_choice(wanted["device"])
     only = HistoryFilter(
-        types=deeds.stored_names(wanted["kind"]) if wanted["kind"] else None,
+        types=event_texts.stored_names(wanted["kind"]) if wanted["kind"] else None,
         device_id=sender.device_id,
         device_name=sender.device_name,
         app_id=sender.app_id,
@@ -141,7 +141,7 @@ def _lines(
     read: Sequence[Event | None],
     subjects: Mapping[Names, Subject],
     senders: Senders,
-) -> list[Line]:
+) -> list[HistoryLine]:
     if stream is None:
         return []
     context = LineContext(
@@ -156,12 +156,12 @@ def _lines(
 def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event | None]) -> dict[int, str]:
     """Return what each event replaced on its arrival, in words, by its version: for plays and privacy, if
     that was said shortly before."""
-    replacing = [event for event in read if event is not None and deeds.before_words(event)]
+    replacing = [event for event in read if event is not None and event_texts.before_words(event)]
     items = list({item for event in replacing if (item := names_of(event)[1]) is not None})
     if not rows or not replacing:
         return {}
     newest = rows[0].version
-    only = HistoryFilter(types=deeds.REPLACING, items=items or None, since=newest - REPLACED_WITHIN)
+    only = HistoryFilter(types=event_texts.REPLACING, items=items or None, since=newest - REPLACED_WITHIN)
     earlier = log.read_history(stream, newest, REPLACED_WITHIN, only) if items else []
     known: dict[int, Event] = {row.version: event for row in earlier if (event := decoded(row)) is not None}
     known |= {
@@ -170,27 +170,29 @@ def _replaced(stream: int, rows: Sequence[RecordedEvent], read: Sequence[Event |
     found: dict[int, str] = {}
     current: dict[tuple[str, Names], Event] = {}
     for version, event in sorted(known.items()):
-        key = deeds.topic_of_event(event), names_of(event)
+        key = event_texts.topic_of_event(event), names_of(event)
         before = current.get(key)
         if before is not None and events.happened_at(before) > events.happened_at(event):  # type: ignore[operator]
             continue
         if before is not None:
-            found[version] = deeds.before_words(before)
+            found[version] = event_texts.before_words(before)
         current[key] = event
     return found
 
 
-def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, context: LineContext) -> Line:
+def _line(
+    row: RecordedEvent, event: Event | None, subject: Subject | None, context: LineContext
+) -> HistoryLine:
     before, origin = context.replaced.get(row.version, ""), origin_of(row)
     list_name, holds = _list_name(context.now, event), _holds(context.now, event)
     # starting again without having made any progress does not count as marking as not begun
-    is_again = bool(before) and event is not None and before != deeds.before_words(event)
-    icon, what = deeds.words_of(row.type, event, is_again=is_again, list_name=list_name)
+    is_again = bool(before) and event is not None and before != event_texts.before_words(event)
+    icon, what = event_texts.words_of(row.type, event, is_again=is_again, list_name=list_name)
     if origin.cause == CAUSE:
         icon, what = "undo-2", undid(origin, what, context.undone)
     happened_at = (events.happened_at(event) if event else None) or row.recorded_at
     is_late = row.recorded_at - happened_at > LATE
-    return Line(
+    return HistoryLine(
         icon,
         what,
         before,
@@ -208,14 +210,16 @@ def _line(row: RecordedEvent, event: Event | None, subject: Subject | None, cont
 
 def _is_change(event: Event, before: str) -> bool:
     """Whether there is something to undo: not where an event repeats what was known."""
-    return undoing.is_change(event) and not (before and before == deeds.before_words(event))
+    return undoing.is_change(event) and not (before and before == event_texts.before_words(event))
 
 
 def undos_of(stream: int, rows: Sequence[RecordedEvent]) -> Undos:
     """Return what the undos among some events took back."""
     taken_back = [event_id for row in rows for event_id in origin_of(row).undoes]
     first = [undoes[0] for row in rows if (undoes := origin_of(row).undoes)]
-    known = {row.event_id: deeds.words_of(row.type, decoded(row))[1] for row in read_by_id(stream, first)}
+    known = {
+        row.event_id: event_texts.words_of(row.type, decoded(row))[1] for row in read_by_id(stream, first)
+    }
     return Undos(frozenset(taken_back), known)
 
 
@@ -268,12 +272,12 @@ def subjects_of(user_id: UUID, names: Collection[Names]) -> dict[Names, Subject]
     for feed, item in names:
         if feed is None:
             continue
-        podcast = (known[feed].title if feed in known else "") or words.host_of(feed)
+        podcast = (known[feed].title if feed in known else "") or humanize.host_of(feed)
         if item is None:
             found[feed, item] = Subject(podcast, f"/podcasts/{in_path(feed)}")
             continue
         episode = episodes.get((feed, item))
-        title = (episode.title if episode else "") or words.episode_name(item)
+        title = (episode.title if episode else "") or humanize.episode_name(item)
         path = f"/episodes/{in_path(item)}?feed={in_path(feed)}"
         found[feed, item] = Subject(title, path, podcast)
     return found

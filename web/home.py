@@ -23,11 +23,11 @@ from feeds import queries as feeds
 from projections import lists, public, queries
 from projections.failures import is_outage
 from projections.lists import PlaylistItemRow
-from web import playlists, shown
-from web.acting import for_listeners
+from web import display, playlists
+from web.display import Episode
 from web.forms import AddForm
-from web.reading import caught_up
-from web.shown import Episode
+from web.read_your_writes import caught_up
+from web.shortcuts import for_listeners
 from web.trending import PodcastLine, podcast_lines, trending
 
 IN_PROGRESS = 12
@@ -107,7 +107,7 @@ def _own(
     found = feeds.episodes_of([*names, *in_queue], known)
     plays = queries.play_statuses_of(user_id, in_queue)
     return [
-        shown.heard(play, known.get(play.rss_source_feed), found.get(name))
+        display.heard(play, known.get(play.rss_source_feed), found.get(name))
         for play, name in zip(begun, names, strict=True)
     ], [
         playlists.episode_of(row, known.get(name[0]), found.get(name), plays.get(name))
@@ -122,10 +122,10 @@ def _new(user_id: UUID, followed: list[str], now: datetime) -> list[Episode]:
     rows = browsing.newest(list(names), now - NEW_FOR, 2 * NEW)
     # of all that are followed, only these need a title and a cover
     podcasts = {
-        feed_id: shown.podcast_of(names[feed_id], known[names[feed_id]])
+        feed_id: display.podcast_of(names[feed_id], known[names[feed_id]])
         for feed_id in {row.feed_id for row in rows}
     }
-    found = [shown.episode_of(row, podcasts[row.feed_id], None) for row in rows]
+    found = [display.episode_of(row, podcasts[row.feed_id], None) for row in rows]
     return _not_begun(user_id, [each for each in found if each is not None])[:NEW]
 
 

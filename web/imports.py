@@ -23,10 +23,10 @@ from accounts.pages import read_or_post
 from feeds.imports import progress
 from feeds.imports.progress import KINDS, Kind, Progress, Refusal
 from jobs import imports
-from web.acting import for_listeners
 from web.forms import AddForm, ListFileForm
-from web.importforms import ServerForm
-from web.reading import remember_position
+from web.import_forms import ServerForm
+from web.read_your_writes import remember_position
+from web.shortcuts import for_listeners
 
 # imports that one listener may start: each of them could be used to guess a password elsewhere
 MOST, WITHIN = 20, timedelta(hours=1)
@@ -49,7 +49,7 @@ class Step(NamedTuple):
     is_missed: bool
 
 
-class Row(NamedTuple):
+class RefusedRow(NamedTuple):
     what: str
     url: str
     why: str | Promise
@@ -165,6 +165,8 @@ def _in_words(of: progress.Counts) -> str:
     return " · ".join(part for part, count in zip(parts, counts, strict=True) if count)
 
 
-def _row(refusal: Refusal) -> Row:
+def _row(refusal: Refusal) -> RefusedRow:
     what = import_texts.ONES[refusal.kind] % {"number": refusal.number}
-    return Row(what, refusal.text, import_texts.REFUSALS.get(refusal.code, import_texts.UNKNOWN_REFUSAL))
+    return RefusedRow(
+        what, refusal.text, import_texts.REFUSALS.get(refusal.code, import_texts.UNKNOWN_REFUSAL)
+    )

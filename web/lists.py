@@ -18,9 +18,9 @@ from eventstore.domain.playlists import QUEUE_NAME
 from eventstore.domain.user import User as State
 from feeds.queries import feeds_for
 from projections.lists import Lists
-from web import shown, words
-from web.listforms import PlaylistForm
-from web.shown import Episode, Podcast
+from web import display, humanize
+from web.display import Episode, Podcast
+from web.list_forms import PlaylistForm
 
 MOST_LISTS = 1_000
 MOST_MEMBERS = 50_000
@@ -47,7 +47,7 @@ class Words(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class ListKind:
     """A kind of list: playlists or collections.
 
     ``names``: the fields of commands that identify the member in a row; ``key``: what identifies it in forms.
@@ -86,26 +86,26 @@ class Kind:
     def path(self) -> str:
         return f"/{self.many}"
 
-    def all_of(self, user_id: UUID) -> list["Listed"]:
+    def all_of(self, user_id: UUID) -> list["ListSummary"]:
         """Return all lists of a listener except the queue, the default collection
         first and the others by name."""
         rows = self.reads.page(user_id, limit=MOST_LISTS).rows
-        found = [listed for row in rows if not (listed := Listed.of(self, row)).is_queue]
+        found = [listed for row in rows if not (listed := ListSummary.of(self, row)).is_queue]
         return sorted(found, key=lambda each: (not each.is_default, each.name.casefold(), each.id))
 
-    def find(self, user_id: UUID, list_id: UUID) -> "Listed":
+    def find(self, user_id: UUID, list_id: UUID) -> "ListSummary":
         """Return one list of a listener. Raises ``Http404``."""
         rows = self.reads.find(user_id, list_id).rows
         if not rows:
             raise Http404
-        return Listed.of(self, rows[0])
+        return ListSummary.of(self, rows[0])
 
-    def find_deleted(self, user_id: UUID, list_id: UUID) -> "Listed | None":
+    def find_deleted(self, user_id: UUID, list_id: UUID) -> "ListSummary | None":
         """Return a list that the listener has deleted; None if there is none."""
         known = getattr(dispatcher.state_of(user_id).user, self.many).get(str(list_id))
         if known is None or self.register.is_on(known) or not self.register.is_known(known):
             return None
-        return Listed.of_state(self, list_id, known, 0)
+        return ListSummary.of_state(self, list_id, known, 0)
 
     def members(self, state: State, list_id: UUID) -> list[Any]:
         """Return all members of a list in order, from the stream itself, since read models lag slightly
@@ -118,21 +118,21 @@ class Kind:
         entries: Any = getattr(self.register.to_entry(str(list_id), known), self.register.plural)
         return list(entries[: len(self.register.arranged(known))])
 
-    def pictures(self, user_id: UUID, lists: Sequence["Listed"]) -> list["Listed"]:
+    def pictures(self, user_id: UUID, lists: Sequence["ListSummary"]) -> list["ListSummary"]:
         """Return the same lists with the covers of what was last added to them."""
         feeds = self.reads.latest_feeds(user_id, [each.id for each in lists], PICTURES)
         known = feeds_for(user_id, {feed for found in feeds.values() for feed in found})
         return [
-            each._replace(covers=[shown.named(feed, known.get(feed)) for feed in feeds[each.id]])
+            each._replace(covers=[display.named(feed, known.get(feed)) for feed in feeds[each.id]])
             for each in lists
         ]
 
 
-class Listed(NamedTuple):
+class ListSummary(NamedTuple):
     """A list as pages show it, without its members. ``size``: the number of members. ``covers``: the podcasts
     whose covers make up its picture."""
 
-    kind: Kind
+    kind: ListKind
     id: UUID
     name: str
     description: str
@@ -144,12 +144,12 @@ class Listed(NamedTuple):
     is_queue: bool = False
 
     @classmethod
-    def of(cls, kind: Kind, row: Any) -> "Listed":
+    def of(cls, kind: ListKind, row: Any) -> "ListSummary":
         """Make it from a row of the read models, whose last column is the number of members."""
         return cls.of_state(kind, row.id, row, row[-1])
 
     @classmethod
-    def of_state(cls, kind: Kind, list_id: UUID, state: Any, size: int) -> "Listed":
+    def of_state(cls, kind: ListKind, list_id: UUID, state: Any, size: int) -> "ListSummary":
         """Make it from the state of its stream."""
         is_default = getattr(state, "is_default", False)
         is_queue = getattr(state, "kind", "") == "queue"
@@ -170,11 +170,11 @@ class Listed(NamedTuple):
 
     @property
     def hue(self) -> int:
-        return int(key_of(str(self.id))[:4], 16) % shown.HUES
+        return int(key_of(str(self.id))[:4], 16) % display.HUES
 
     @property
     def initials(self) -> str:
-        return words.initials(self.name)
+        return humanize.initials(self.name)
 
     @property
     def cover(self) -> str:

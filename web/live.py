@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import tickets
 from accounts.models import User
-from web.acting import for_listeners
+from web.shortcuts import for_listeners
 
 
 @require_POST

@@ -7,7 +7,7 @@ from django.utils import timezone
 from accounts import login_flow
 from accounts.models import User
 from accounts.pages import read_or_post
-from web.acting import for_listeners
+from web.shortcuts import for_listeners
 
 
 @read_or_post

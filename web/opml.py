@@ -13,10 +13,10 @@ from accounts.pages import read_or_post
 from eventstore import dispatcher, log, retention
 from feeds import libraries
 from feeds.opml import MEDIA_TYPE, BadRow, FeedList, OpmlRefused, read_opml
-from web.acting import for_listeners, send
 from web.forms import CUT_OFF, FAULTS, OPML_FAULTS, UNUSABLE, AddForm, ListFileForm
-from web.importforms import ServerForm
-from web.reading import remember_position
+from web.import_forms import ServerForm
+from web.read_your_writes import remember_position
+from web.shortcuts import for_listeners, send
 
 # the number of refused rows that are shown
 MOST_SHOWN = 500

@@ -20,7 +20,7 @@ from eventstore.domain.messages import Origin
 from eventstore.history_filter import HistorySource
 from playgateway.recording import APP as PLAY_GATEWAY
 from projections import devices
-from web import words
+from web import humanize
 
 DEVICE, NAME, APP = "i:", "d:", "a:"
 # a choice holds two ids of 255 characters, of which some may be escaped
@@ -61,7 +61,7 @@ def device_of(origin: Origin, senders: Senders) -> str:
     if origin.cause == "import":
         return _("imported from %(server)s") % {"server": name}
     if not is_podcast_app(origin.app_id):
-        return words.device(name) if name else ""
+        return humanize.device(name) if name else ""
     known = senders.captions.get(origin.device_id or "")
     if known is None:
         return COMMENT.sub("", name)

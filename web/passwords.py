@@ -23,8 +23,8 @@ from accounts.models import User
 from accounts.pages import private, read_or_post
 from accounts.recovery import reset_tokens, user_in_path
 from accounts.usernames import username_key
-from web.acting import for_listeners
-from web.owning import too_many_tries
+from web.password_attempts import too_many_tries
+from web.shortcuts import for_listeners
 from web.toasts import tell
 
 # links requested from one client address, and for one name or e-mail address; further

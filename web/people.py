@@ -22,11 +22,11 @@ from projections import profiles as public
 from projections.profiles import PublicList
 from projections.public import fence
 from projections.queries import Behind
-from web import acts
-from web.acts import Line
+from web import activity_texts
+from web.activity_texts import ActivityLine
+from web.display import HUES, Podcast
+from web.humanize import initials
 from web.public import for_everybody
-from web.shown import HUES, Podcast
-from web.words import initials
 
 PODCASTS: Final = 24
 ACTS: Final = 20
@@ -69,13 +69,13 @@ class Link(NamedTuple):
     label: str
 
 
-class Shown(NamedTuple):
+class PublicPage(NamedTuple):
     """Everything that everybody may see of a listener; ``following``: the cursors of the next
     podcasts and of the next acts."""
 
     profile: Profile | None
     podcasts: list[Podcast]
-    lines: list[Line]
+    lines: list[ActivityLine]
     lists: list[PublicList]
     following: tuple[str | None, str | None]
 
@@ -142,7 +142,7 @@ def _user(username: str) -> User | None:
     return user if user.is_active else None
 
 
-def _shown(user: User | None, podcasts: str | None, done: str | None) -> Shown:
+def _shown(user: User | None, podcasts: str | None, done: str | None) -> PublicPage:
     """Return what is public of a listener, with the same queries whoever it is. Raises
     ``InvalidCursor`` and ``Behind``."""
     user_id = user.pk if user else NOBODY
@@ -152,13 +152,15 @@ def _shown(user: User | None, podcasts: str | None, done: str | None) -> Shown:
     lists = _still_public(user_id, public.lists_of(user_id))
     profile = profiles.published(user_id)
     names = {*(row.rss_source_feed for row in follows.rows), *(row.rss_source_feed for row in rows.rows)}
-    known = acts.titles(rows.rows, {name: feed for name, feed in public_feeds(names).items() if feed.title})
+    known = activity_texts.titles(
+        rows.rows, {name: feed for name, feed in public_feeds(names).items() if feed.title}
+    )
     who = profiles.person(user, profile).name if user else ""
-    return Shown(
+    return PublicPage(
         profile,
         [known.podcast(row.rss_source_feed) for row in follows.rows if row.rss_source_feed in known.feeds],
         [
-            acts.line(row, who, known)
+            activity_texts.line(row, who, known)
             for row in rows.rows
             if row.rss_source_feed in known.feeds and not known.is_blocked(row)
         ],
@@ -180,7 +182,7 @@ def _still_public(user_id: UUID, lists: list[PublicList]) -> list[PublicList]:
     return [row for row, of in known if of is not None and REGISTERS[row.kind].is_on(of) and of.is_public]
 
 
-def _context(request: HttpRequest, user: User, found: Shown) -> dict[str, Any]:
+def _context(request: HttpRequest, user: User, found: PublicPage) -> dict[str, Any]:
     who = shown_as(profiles.person(user, found.profile))
     after_podcasts, after_acts = found.following
     profile = found.profile

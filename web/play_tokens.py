@@ -21,9 +21,9 @@ from accounts.app_models import AppPassword
 from accounts.models import MOST_TOKENS, AppGrant, PlayToken, User
 from accounts.pages import read_or_post
 from projections import lists
-from web.acting import for_listeners, is_partial
-from web.codes import drawn
-from web.questions import ask
+from web.confirmation import ask
+from web.qr_codes import drawn
+from web.shortcuts import for_listeners, is_partial
 from web.toasts import tell
 
 LONGEST_NAME: Final = 100

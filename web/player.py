@@ -13,12 +13,12 @@ from django.views.decorators.http import require_safe
 from accounts.models import User
 from projections.connect import run
 from web import devices
-from web.acting import device_name, for_listeners
 from web.addresses import asked_feed
 from web.documents import chapters_of, names
-from web.found import find, seconds_in
-from web.reading import reached, seen
-from web.upnext import Asked, Coming, coming
+from web.episode_details import find, seconds_in
+from web.read_your_writes import reached, seen
+from web.shortcuts import device_name, for_listeners
+from web.upnext import Coming, NextRequest, coming
 
 # seconds by which two positions have to differ before the listener is asked which one to use
 APART: Final = 30
@@ -95,7 +95,7 @@ def following(request: HttpRequest, user: User, item: str) -> HttpResponse:
 
 def _following(request: HttpRequest, user: User, item: str) -> Coming | None:
     with reached(seen(request), "plays", "playlists"):
-        return coming(user.pk, find(user.pk, asked_feed(request), item), Asked.of(request))
+        return coming(user.pk, find(user.pk, asked_feed(request), item), NextRequest.of(request))
 
 
 def _speed(user_id: UUID, feed: str) -> float:

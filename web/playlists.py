@@ -15,14 +15,14 @@ from eventstore.domain.plays import PlayEntry
 from feeds.queries import EpisodeShown, FeedShown, episodes_of, feeds_for
 from projections import queries
 from projections.lists import PLAYLISTS, PlaylistItemRow
-from web import choosing, sight, words
-from web.acting import for_listeners
+from web import humanize, list_membership, visible_feeds
 from web.addresses import asked_feed, in_path
-from web.choosing import Choice
-from web.listforms import PlaylistForm
-from web.lists import Kind, Member, Words
-from web.reading import caught_up
-from web.shown import Episode
+from web.display import Episode
+from web.list_forms import PlaylistForm
+from web.list_membership import MembershipForm
+from web.lists import ListKind, Member, Words
+from web.read_your_writes import caught_up
+from web.shortcuts import for_listeners
 
 # the same limit as in the API
 LONGEST_TITLE = 1_000
@@ -49,8 +49,8 @@ def episode_of(
     return Episode(
         row.rss_source_feed,
         row.rss_source_item,
-        (found.title if found else "") or row.item_title or words.episode_name(row.rss_source_item),
-        (feed.title if feed else "") or row.feed_title or words.host_of(row.rss_source_feed),
+        (found.title if found else "") or row.item_title or humanize.episode_name(row.rss_source_item),
+        (feed.title if feed else "") or row.feed_title or humanize.host_of(row.rss_source_feed),
         (found.cover if found else None) or pictured or "",
         found.published_at if found else None,
         found.duration if found else None,
@@ -60,7 +60,7 @@ def episode_of(
     )
 
 
-KIND = Kind(
+KIND = ListKind(
     register=playlists.REGISTER,
     reads=PLAYLISTS,
     form=PlaylistForm,
@@ -85,7 +85,7 @@ def choose(request: HttpRequest, user: User, item: str) -> HttpResponse:
     """Choose the playlists that contain an episode, or create a new one for it."""
     feed = asked_feed(request)
     with caught_up(request, "playlists", "plays"):
-        known = sight.known_feeds(user.pk, feed)
+        known = visible_feeds.known_feeds(user.pk, feed)
         found = episodes_of([(feed, item)], known).get((feed, item))
         play = queries.play_statuses_of(user.pk, [(feed, item)]).get((feed, item))
         holding = PLAYLISTS.containing(user.pk, episode_key(feed, item))
@@ -93,14 +93,14 @@ def choose(request: HttpRequest, user: User, item: str) -> HttpResponse:
             raise Http404
         lists = KIND.all_of(user.pk)
     title, feed_title = found.title if found else "", known[feed].title if feed in known else ""
-    choice = Choice(
+    choice = MembershipForm(
         KIND,
         lists,
         holding,
         {"feed": feed, "item": item},
         {"item_title": title[:LONGEST_TITLE] or None, "feed_title": feed_title[:LONGEST_TITLE] or None},
-        title or words.episode_name(item),
+        title or humanize.episode_name(item),
         f"/episodes/{in_path(item)}?feed={in_path(feed)}",
         f"/episodes/{in_path(item)}/playlists?feed={in_path(feed)}",
     )
-    return choosing.answer(request, user, choice)
+    return list_membership.answer(request, user, choice)

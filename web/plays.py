@@ -20,11 +20,11 @@ from eventstore.dispatcher import CommandId, CommandIdReused, Origin, Outcome
 from eventstore.domain.identifiers import InvalidIdentifier, normalise_feed, normalise_item
 from eventstore.domain.plays import PlayCommand, RecordPlay, UpdatePosition
 from eventstore.domain.times import in_utc
-from web import words
-from web.acting import device_name, for_listeners, send
-from web.found import LONGEST_POSITION
+from web import humanize
+from web.episode_details import LONGEST_POSITION
 from web.player import APART
-from web.reading import remember_position
+from web.read_your_writes import remember_position
+from web.shortcuts import device_name, for_listeners, send
 
 MOST: Final = 100
 LONGEST_NAME: Final = 8_000
@@ -119,15 +119,15 @@ def _answer(request: HttpRequest, command: PlayCommand, outcome: Outcome) -> Htt
     position = command.position or 0
     if found is None or found.played or abs(found.position - position) < APART:
         return HttpResponse(status=204)
-    device = words.device(found.device) if found.device else _("another device")
-    there = words.clock(found.position)
+    device = humanize.device(found.device) if found.device else _("another device")
+    there = humanize.clock(found.position)
     newer = {
         "feed": command.feed,
         "item": command.item,
         "further": found.position,
         "question": _("On %(device)s you are at %(time)s by now.") % {"device": device, "time": there},
         "there": _("Go on at %(time)s") % {"time": there},
-        "here": _("Stay at %(time)s") % {"time": words.clock(position)},
+        "here": _("Stay at %(time)s") % {"time": humanize.clock(position)},
     }
     return JsonResponse({"newer": newer})
 

@@ -26,13 +26,13 @@ from jobs.feeds import fetch_now
 from projections import public, queries
 from projections.public import Popular
 from projections.queries import Behind, decode_cursor, encode_cursor, moment
-from web import levels, people, shown, sight, subjects, troubles
-from web.acting import for_listeners, is_partial
+from web import display, feed_errors, labels, people, privacy_levels, visible_feeds
 from web.addresses import in_path, is_web
+from web.display import Episode, Podcast
 from web.forms import EpisodesForm
 from web.public import for_everybody
-from web.reading import caught_up
-from web.shown import Episode, Podcast
+from web.read_your_writes import caught_up
+from web.shortcuts import for_listeners, is_partial
 from web.toasts import tell
 
 PAGE = 30
@@ -68,7 +68,7 @@ def podcast(request: HttpRequest, feed: str) -> HttpResponse:
     if request.user.is_authenticated:
         return _for_listener(request, feed)
     known = public_feeds([feed]).get(feed)
-    if known is None or not sight.is_open(feed):
+    if known is None or not visible_feeds.is_open(feed):
         return _for_listener(request, feed)
     return _moved(feed, known) or _page(request, None, feed, known)
 
@@ -78,11 +78,11 @@ def podcast(request: HttpRequest, feed: str) -> HttpResponse:
 def listeners(request: HttpRequest, feed: str) -> HttpResponse:
     """Show how popular a podcast is on this server, and who follows it publicly. htmx loads it into the page
     of the podcast, which thus does not wait for the read model of public events."""
-    if feed not in public_feeds([feed]) or not sight.is_open(feed):
+    if feed not in public_feeds([feed]) or not visible_feeds.is_open(feed):
         raise Http404
     known = browsing.summaries([feed]).get(feed)
     context = {
-        "podcast": shown.podcast_of(feed, known),
+        "podcast": display.podcast_of(feed, known),
         "popularity": _popularity(feed),
         "followers": people.followers(feed),
     }
@@ -103,12 +103,12 @@ def by_slug(request: HttpRequest, slug: str) -> HttpResponse:
 def _for_listener(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Show the page to a listener, also for a feed that was never fetched if he follows it."""
     with caught_up(request, "subscriptions", "plays", "privacy"):
-        seen = sight.look(user.pk, feed)
+        seen = visible_feeds.look(user.pk, feed)
         if not seen.is_followed and (elsewhere := _moved(feed, seen.known)):
             return elsewhere
         # a blocked feed is visible to its followers only
         blocked = None if seen.is_followed else ()
-        glance = levels.of_feeds(user.pk, [feed], blocked)[feed]
+        glance = privacy_levels.of_feeds(user.pk, [feed], blocked)[feed]
         more = {"is_followed": seen.is_followed, "privacy": glance}
         return _page(request, user.pk, feed, seen.known, **more)
 
@@ -134,7 +134,7 @@ def _page(
 @for_listeners
 def refresh(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Have the feed fetched now, unless it was fetched within the last five minutes."""
-    known, _is_followed = sight.look(user.pk, feed)
+    known, _is_followed = visible_feeds.look(user.pk, feed)
     if known is None:
         raise Http404
     fetch_now.apply_async((known.id,), retry=False)
@@ -145,21 +145,21 @@ def refresh(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 def _known(feed: str, known: FeedShown | None) -> dict[str, Any]:
     """Return what the head of the page shows, also for a feed about which nothing is known yet."""
     if known is None:
-        return {"podcast": shown.podcast_of(feed, None), "address": url_of_feed(feed), "is_read": False}
+        return {"podcast": display.podcast_of(feed, None), "address": url_of_feed(feed), "is_read": False}
     details = browsing.details(known.id)
     summary = browsing.summary_of(details)
     now = timezone.now()
     return {
-        "podcast": shown.podcast_of(feed, summary),
+        "podcast": display.podcast_of(feed, summary),
         "address": known.url,
         "is_read": summary.is_read,
         "details": details,
         "description": safe_html(details.description),
-        "spoken": subjects.language(details.language or "") or details.language,
-        "categories": [subjects.category(each) for each in details.categories or []],
+        "spoken": labels.language(details.language or "") or details.language,
+        "categories": [labels.category(each) for each in details.categories or []],
         "links": _links(details, known),
         "people": _people(details.extra),
-        "trouble": troubles.of(known.facts, now),
+        "trouble": feed_errors.of(known.facts, now),
         "read_at": known.facts.ok_at,
         "moved_to": known.moved_to,
         "moved_at": known.facts.moved_at if known.state(now).code == "moved" else None,
@@ -204,7 +204,7 @@ def _cut(user_id: UUID | None, podcast: Podcast, feed_id: int, wanted: dict[str,
     plays = queries.play_statuses_of(user_id, names) if user_id else {}
     found: Found = []
     for number, row in enumerate(rows[:most]):
-        episode = shown.episode_of(row, podcast, plays.get((podcast.feed, row.item or "")))
+        episode = display.episode_of(row, podcast, plays.get((podcast.feed, row.item or "")))
         if episode is None or (wanted["unplayed"] and episode.played):
             continue
         found.append((episode, row.season))

@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.pages import read_or_post
-from web.acting import for_listeners
 from web.forms import PreferencesForm
+from web.shortcuts import for_listeners
 from web.toasts import tell
 
 KEPT = ("language", "time_zone", "follow_moves")

@@ -27,12 +27,12 @@ from feeds.queries import feeds_for
 from projections import exposure
 from projections.exposure import Act, Change, PublicActs, Scope
 from projections.profiles import lists_of
-from web import acts, levels, overrides, previews
-from web.acting import for_listeners, is_partial, send
-from web.acts import Titles
+from web import activity_texts, privacy_levels, privacy_overrides, privacy_preview
+from web.activity_texts import Titles
 from web.forms import OverridesForm
-from web.overrides import Cut, Settings
-from web.reading import caught_up, redirect_after
+from web.privacy_overrides import Cut, Settings
+from web.read_your_writes import caught_up, redirect_after
+from web.shortcuts import for_listeners, is_partial, send
 from web.toasts import tell, undo_of
 
 PATH: Final = "/privacy-manager"
@@ -51,7 +51,7 @@ class Example(NamedTuple):
     name: str
     meaning: str
     is_set: bool
-    line: acts.Line | None
+    line: activity_texts.ActivityLine | None
 
 
 class Sight(NamedTuple):
@@ -89,11 +89,11 @@ def manager(request: HttpRequest, user: User) -> HttpResponse:
     wanted = form.cleaned_data if form.is_valid() else form.defaults
     is_list = is_partial(request, "found")
     with caught_up(request, *PROJECTORS):
-        settings = overrides.settings_of(user.pk)
+        settings = privacy_overrides.settings_of(user.pk)
         sight = None if is_list else _sight(user.pk)
         page, known = _page(user.pk, settings, wanted, sight.acts() if sight else [])
         context = {
-            "listed": overrides.listed(page.scopes, settings, known),
+            "listed": privacy_overrides.listed(page.scopes, settings, known),
             "found": page.found,
             "own": len(settings.scopes()),
             "searched": wanted["q"],
@@ -116,11 +116,11 @@ def preview(request: HttpRequest, user: User) -> HttpResponse:
     wanted = _wanted(request)
     with caught_up(request, *PROJECTORS):
         changes, _before = _changes(user.pk, wanted)
-        found = previews.of(user, changes)
+        found = privacy_preview.of(user, changes)
     context = {
         "count": len(changes),
         "preview": found,
-        "heading": previews.heading(changes),
+        "heading": privacy_preview.heading(changes),
         "fields": wanted.fields(),
         "is_chosen": wanted.scope != CHOSEN or bool(wanted.keys),
     }
@@ -133,12 +133,12 @@ def _page(
 ) -> tuple[Cut, Titles]:
     """Return a page of the list, either of what has a level of its own or of what is followed, with the
     titles for it and for the acts in ``done``."""
-    scopes = overrides.followed(user_id) if wanted["show"] else settings.scopes()
+    scopes = privacy_overrides.followed(user_id) if wanted["show"] else settings.scopes()
     if not wanted["q"]:
-        page = overrides.cut(scopes, wanted["after"])
+        page = privacy_overrides.cut(scopes, wanted["after"])
         return page, _titles(user_id, page.scopes, done)
     known = _titles(user_id, scopes, done)
-    return overrides.cut(overrides.search(scopes, wanted["q"], known), wanted["after"]), known
+    return privacy_overrides.cut(privacy_overrides.search(scopes, wanted["q"], known), wanted["after"]), known
 
 
 def _sight(user_id: UUID) -> Sight:
@@ -157,7 +157,7 @@ def _seen(user: User, settings: Settings, sight: Sight, known: Titles) -> dict[s
         "examples": _examples(user, settings, sight.newest, known),
         "seen": sight.seen,
         "lines": [
-            acts.line(act, user.username if named else acts.somebody(), known)
+            activity_texts.line(act, user.username if named else activity_texts.somebody(), known)
             for act, named in sight.seen.acts
         ],
     }
@@ -166,27 +166,31 @@ def _seen(user: User, settings: Settings, sight: Sight, known: Titles) -> dict[s
 def _examples(user: User, settings: Settings, newest: Act | None, known: Titles) -> list[Example]:
     own = settings.account().level
     found = []
-    for level in levels.LEVELS:
+    for level in privacy_levels.LEVELS:
         line = None
         if newest is not None and level == "public":
-            line = acts.line(newest, user.username, known)
+            line = activity_texts.line(newest, user.username, known)
         elif newest is not None and level == "anonymous":
             hour = newest.happened_at.replace(minute=0, second=0, microsecond=0)
-            line = acts.line(newest._replace(happened_at=hour), acts.somebody(), known)
-        named = levels.ICONS[level], str(levels.NAMES[level]), str(levels.ACCOUNT_MEANINGS[level])
+            line = activity_texts.line(newest._replace(happened_at=hour), activity_texts.somebody(), known)
+        named = (
+            privacy_levels.ICONS[level],
+            str(privacy_levels.NAMES[level]),
+            str(privacy_levels.ACCOUNT_MEANINGS[level]),
+        )
         found.append(Example(level, *named, own == level, line))
     return found
 
 
 def _titles(user_id: UUID, scopes: Sequence[Scope], done: Sequence[Act]) -> Titles:
     rows = [*done, *(Act("", feed, item, times.NEVER) for feed, item in scopes)]
-    return acts.titles(rows, feeds_for(user_id, {row.rss_source_feed for row in rows}))
+    return activity_texts.titles(rows, feeds_for(user_id, {row.rss_source_feed for row in rows}))
 
 
 def _wanted(request: HttpRequest) -> Wanted:
     """Read the change that a form requests. Raises ``BadRequest`` if no page of ours could have sent it."""
     level = request.POST.get("level", "")
-    if level not in (*levels.LEVELS, ""):
+    if level not in (*privacy_levels.LEVELS, ""):
         raise BadRequest
     chosen: Level | None = level or None  # type: ignore[assignment]  # of LEVELS, as just seen
     if "only" in request.POST:
@@ -199,12 +203,12 @@ def _wanted(request: HttpRequest) -> Wanted:
 
 def _changes(user_id: UUID, wanted: Wanted) -> tuple[list[Change], Settings]:
     """Return the changes that have an effect, and the current settings."""
-    settings = overrides.settings_of(user_id)
+    settings = privacy_overrides.settings_of(user_id)
     scopes: list[tuple[str | None, str | None]] = [(None, None)]
     if wanted.scope == ALL:
         scopes = list(settings.scopes())
     elif wanted.scope == CHOSEN:
-        scopes = [overrides.scope_in_form(key) for key in wanted.keys]
+        scopes = [privacy_overrides.scope_in_form(key) for key in wanted.keys]
     changes = [Change(*scope, wanted.level) for scope in dict.fromkeys(scopes)]
     return [
         change for change in changes if settings.level_of(change.feed, change.item) != change.level
@@ -226,7 +230,7 @@ def _apply(request: HttpRequest, user: User) -> HttpResponse:
 def _message(changes: Sequence[Change]) -> str:
     if changes[0].feed is None:
         level = changes[0].level or exposure.default_level()
-        return _("Your account is %(level)s now.") % {"level": str(levels.NAMES[level]).lower()}
+        return _("Your account is %(level)s now.") % {"level": str(privacy_levels.NAMES[level]).lower()}
     count = len(changes)
     words = ngettext("%(count)s level changed.", "%(count)s levels changed.", count)
     return words % {"count": number_format(count)}

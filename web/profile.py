@@ -20,7 +20,7 @@ from eventstore.domain.identifiers import InvalidIdentifier, normalise_url
 from feeds.covers import SIZES
 from feeds.images import NoImage, thumbnails
 from web import people
-from web.acting import for_listeners
+from web.shortcuts import for_listeners
 from web.toasts import tell
 
 LARGEST: Final = 5 * 1024 * 1024

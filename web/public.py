@@ -19,7 +19,7 @@ from accounts.models import User
 from eventstore.domain.identifiers import feed_key_of
 from feeds.queries import EpisodeName, EpisodeShown, FeedShown, episodes_of, public_feeds
 from projections import queries
-from web.shown import Episode, Podcast, public_episode, public_podcast
+from web.display import Episode, Podcast, public_episode, public_podcast
 
 P = ParamSpec("P")
 # feeds that a listener has hidden from public lists, kept with the account as digests
@@ -47,7 +47,7 @@ def for_everybody(
     return wrapped
 
 
-class Known(NamedTuple):
+class PublicTitles(NamedTuple):
     """What everybody may know about the feeds and episodes that rows name."""
 
     feeds: Mapping[str, FeedShown]
@@ -68,11 +68,11 @@ class Known(NamedTuple):
         return public_episode(row.rss_source_item, podcast, known)
 
 
-def known_of(rows: Iterable[Any]) -> Known:
+def known_of(rows: Iterable[Any]) -> PublicTitles:
     """Return what is public about rows with ``rss_source_feed`` and ``rss_source_item``."""
     names = [(row.rss_source_feed, row.rss_source_item) for row in rows]
     feeds = public_feeds({feed for feed, _ in names})
-    return Known(feeds, episodes_of(names, feeds))
+    return PublicTitles(feeds, episodes_of(names, feeds))
 
 
 def followed_by(user: object, feeds: Iterable[str]) -> set[str]:

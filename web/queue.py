@@ -32,14 +32,14 @@ from eventstore.domain.sync import SyncUserData
 from feeds.queries import episodes_of
 from projections import lists as reads
 from projections import queries
-from web import sight, words
-from web.acting import act, came_from, for_listeners, is_partial, send
+from web import humanize, visible_feeds
 from web.addresses import asked_feed, asked_item, in_path
-from web.listforms import PlaylistForm
-from web.listing import page_of
+from web.display import Episode
+from web.list_context import page_of
+from web.list_forms import PlaylistForm
 from web.playlists import KIND, LONGEST_TITLE
-from web.reading import caught_up, redirect_after
-from web.shown import Episode
+from web.read_your_writes import caught_up, redirect_after
+from web.shortcuts import act, came_from, for_listeners, is_partial, send
 from web.toasts import tell, undo_of
 
 PATH: Final = "/queue"
@@ -164,12 +164,12 @@ def _page(user_id: UUID, after: str) -> dict[str, Any]:
 def _episode(user_id: UUID, feed: str, item: str) -> Episode:
     """Return the episode. Raises ``Http404`` if neither its feed nor a play or playlist
     of the listener mentions it."""
-    known = sight.known_feeds(user_id, feed)
+    known = visible_feeds.known_feeds(user_id, feed)
     found = episodes_of([(feed, item)], known).get((feed, item))
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
     if found is None and play is None and not reads.PLAYLISTS.containing(user_id, episode_key(feed, item)):
         raise Http404
-    title = (found.title if found else "") or words.episode_name(item)
+    title = (found.title if found else "") or humanize.episode_name(item)
     podcast = known[feed].title if feed in known else ""
     return Episode(feed, item, title, podcast, played=bool(play and play.played))
 

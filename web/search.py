@@ -9,11 +9,11 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from feeds.search import Sight
-from web import finding
-from web.acting import for_listeners, is_partial
-from web.finding import Found
+from web import search_results
 from web.forms import SearchForm
-from web.reading import caught_up
+from web.read_your_writes import caught_up
+from web.search_results import Results
+from web.shortcuts import for_listeners, is_partial
 
 # results of each kind when all kinds are shown, and when only one is
 FEW: Final = 5
@@ -38,15 +38,15 @@ def search(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _found(user: User, form: SearchForm, wanted: Mapping[str, str]) -> dict[str, Any]:
-    seen, words, kind = finding.sight_of(user), wanted["q"], wanted["kind"]
+    seen, words, kind = search_results.sight_of(user), wanted["q"], wanted["kind"]
     if not kind:
         parts = _few_of_each(user, seen, words)
         return {"parts": parts, "is_empty": not any(part.lines for part in parts.values())}
-    finders: dict[str, Callable[[str, int], Found]] = {
-        "podcasts": lambda after, limit: finding.podcasts(seen, words, after, limit),
-        "episodes": lambda after, limit: finding.episodes(user.pk, seen, words, after, limit),
-        "playlists": lambda after, limit: finding.playlists(words, after, limit),
-        "people": lambda after, limit: finding.people(words, after, limit),
+    finders: dict[str, Callable[[str, int], Results]] = {
+        "podcasts": lambda after, limit: search_results.podcasts(seen, words, after, limit),
+        "episodes": lambda after, limit: search_results.episodes(user.pk, seen, words, after, limit),
+        "playlists": lambda after, limit: search_results.playlists(words, after, limit),
+        "people": lambda after, limit: search_results.people(words, after, limit),
     }
     part = finders[kind](wanted["after"], PAGE)
     return {
@@ -57,7 +57,7 @@ def _found(user: User, form: SearchForm, wanted: Mapping[str, str]) -> dict[str,
     }
 
 
-def _few_of_each(user: User, seen: Sight, words: str) -> dict[str, Found]:
-    podcasts, episodes = finding.podcasts_and_episodes(user.pk, seen, words, FEW)
-    playlists, people = finding.playlists_and_people(words, FEW)
+def _few_of_each(user: User, seen: Sight, words: str) -> dict[str, Results]:
+    podcasts, episodes = search_results.podcasts_and_episodes(user.pk, seen, words, FEW)
+    playlists, people = search_results.playlists_and_people(words, FEW)
     return {"podcasts": podcasts, "episodes": episodes, "playlists": playlists, "people": people}

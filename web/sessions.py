@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import sessions as browsers
 from accounts.models import User
-from web.acting import for_listeners
+from web.shortcuts import for_listeners
 from web.toasts import tell
 
 

@@ -21,11 +21,11 @@ from accounts.models import User
 from feeds.queries import feeds_for
 from projections import devices
 from projections.statistics import ENOUGH, By, Statistics, statistics
-from web import charts, shown, words
-from web.acting import for_listeners
+from web import charts, display, humanize
 from web.charts import Chart
-from web.reading import caught_up
-from web.shown import Podcast
+from web.display import Podcast
+from web.read_your_writes import caught_up
+from web.shortcuts import for_listeners
 
 YEAR, MONTH = 365, 30
 # the number of entries of a long list that are visible at once
@@ -132,7 +132,7 @@ def _pictures(user_id: UUID, year: Statistics, chosen: Statistics) -> dict[str, 
     podcasts = _podcasts(user_id, chosen)
     hours = chosen.at_hours()
     weekdays = [str(WEEKDAYS[day]) for day in range(7)]
-    durations = {seconds: words.duration(seconds) if seconds else "–" for seconds in hours.values()}
+    durations = {seconds: humanize.duration(seconds) if seconds else "–" for seconds in hours.values()}
     labels = {
         (day, hour): f"{weekdays[day]}, {_clock(hour)}: {durations[seconds]}"
         for (day, hour), seconds in hours.items()
@@ -157,7 +157,7 @@ def _calendar(year: Statistics) -> Chart:
     days = year.days
     written = get_format("DATE_FORMAT")
     labels = {
-        day: f"{dateformat.format(day, written)}: {words.duration(n) if n else _('nothing')}"
+        day: f"{dateformat.format(day, written)}: {humanize.duration(n) if n else _('nothing')}"
         for day, n in days.items()
     }
     # no label for a month with less than two weeks in the chart: there is no room for its name
@@ -176,7 +176,7 @@ def _legend() -> list[tuple[int, str]]:
 def _bars(days: list[Day]) -> Chart:
     top = charts.rounded_up(max(day.seconds for day in days))
     lines = {value: _axis(value) for value in (0, top // 2, top)}
-    labels = [f"{date_format(day.day, 'DATE_FORMAT')}: {words.duration(day.seconds)}" for day in days]
+    labels = [f"{date_format(day.day, 'DATE_FORMAT')}: {humanize.duration(day.seconds)}" for day in days]
     under = {number: str(day.day.day) for number, day in enumerate(days) if number % 5 == 4}
     return charts.bars([day.seconds for day in days], top, lines, under, labels)
 
@@ -200,14 +200,14 @@ def _months(days: Iterable[Day]) -> list[Month]:
 def _podcasts(user_id: UUID, of: Statistics) -> list[Ranked]:
     seconds, finished = _counted(of, "podcast")
     known = feeds_for(user_id, seconds)
-    podcasts = {feed: shown.named(feed, known.get(feed)) for feed in seconds}
+    podcasts = {feed: display.named(feed, known.get(feed)) for feed in seconds}
     return _ranked(seconds, finished, {feed: one.title for feed, one in podcasts.items()}, podcasts)
 
 
 def _devices(user_id: UUID, of: Statistics) -> list[Ranked]:
     seconds, finished = _counted(of, "device")
     captions = devices.captions(user_id)
-    names = {name: captions.get(name) or words.device(name) if name else _("Unknown") for name in seconds}
+    names = {name: captions.get(name) or humanize.device(name) if name else _("Unknown") for name in seconds}
     return _ranked(seconds, finished, names, {})
 
 
@@ -235,7 +235,7 @@ def _axis(seconds: int) -> str:
     """Return a duration in its shortest form, to label an axis."""
     if seconds and seconds % 3600 == 0:
         return _("%(hours)s h") % {"hours": number_format(seconds // 3600)}
-    return words.duration(seconds) if seconds else "0"
+    return humanize.duration(seconds) if seconds else "0"
 
 
 def _clock(hour: int) -> str:

@@ -13,11 +13,11 @@ from django.views.decorators.http import require_safe
 
 from eventstore.domain.identifiers import feed_of_url, item_of
 from eventstore.domain.privacy import Level
-from web.levels import LEVELS, Glance
-from web.lists import Listed
+from web.display import Episode, Podcast
+from web.lists import ListSummary
 from web.people import Person
 from web.playlists import KIND
-from web.shown import Episode, Podcast
+from web.privacy_levels import LEVELS, EffectiveLevel
 from web.trending import PodcastLine
 
 TITLES = (
@@ -69,8 +69,8 @@ def styleguide(request: HttpRequest) -> HttpResponse:
     return render(request, "web/styleguide.html", context)
 
 
-def _glance(number: int, level: Level) -> Glance:
-    return Glance(feed_of_url(f"https://feeds.example.org/{number}"), None, level, "user", None)
+def _glance(number: int, level: Level) -> EffectiveLevel:
+    return EffectiveLevel(feed_of_url(f"https://feeds.example.org/{number}"), None, level, "user", None)
 
 
 def _podcast(number: int, title: str) -> Podcast:
@@ -93,7 +93,7 @@ def _episode(number: int, title: str) -> Episode:
     )
 
 
-def _list(number: int, title: str) -> Listed:
+def _list(number: int, title: str) -> ListSummary:
     color = ("", "#1565c0", "#8f7000", "")[number % 4]
     covers = [_podcast(each, name) for each, name in enumerate(TITLES[: number % 5])]
-    return Listed(KIND, UUID(int=number), title, "", color, number % 2 == 0, False, 3 * number, covers)
+    return ListSummary(KIND, UUID(int=number), title, "", color, number % 2 == 0, False, 3 * number, covers)

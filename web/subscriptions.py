@@ -21,13 +21,13 @@ from feeds.browsing import Summary
 from projections import lists, queries
 from projections.lists import CollectionRow
 from projections.queries import SubscriptionRow
-from web import held, levels, shown, sight
-from web.acting import act, came_from, for_listeners, is_partial
+from web import display, held_removals, privacy_levels, visible_feeds
 from web.addresses import in_path
+from web.display import Podcast
 from web.forms import ListForm
 from web.paging import cut
-from web.reading import caught_up, remember_position
-from web.shown import Podcast
+from web.read_your_writes import caught_up, remember_position
+from web.shortcuts import act, came_from, for_listeners, is_partial
 from web.toasts import render_toasts, tell, undo_of
 
 PAGE = 48
@@ -48,12 +48,12 @@ class Followed(NamedTuple):
 
     @property
     def title(self) -> str:
-        return shown.title_of(self.feed, self.known)
+        return display.title_of(self.feed, self.known)
 
     def holds(self, text: str) -> bool:
         """Whether a search for ``text``, in lower case, finds it."""
         author = self.known.author if self.known else ""
-        address = shown.Podcast(self.feed, "").address
+        address = display.Podcast(self.feed, "").address
         return any(text in each.casefold() for each in (self.title, author, address))
 
 
@@ -89,7 +89,7 @@ def subscriptions(request: HttpRequest, user: User) -> HttpResponse:
         found.sort(key=lambda each: (ORDERS[wanted["sort"]](each), feed_key_of(each.feed)))
         page, following = cut(found, lambda each: feed_key_of(each.feed), wanted["after"], PAGE)
         podcasts = _podcasts(user.pk, page)
-        questions = held.questions(user.pk, lambda: {each.feed: each.title for each in followed})
+        questions = held_removals.questions(user.pk, lambda: {each.feed: each.title for each in followed})
     context = {
         "form": form,
         "searched": wanted["q"],
@@ -121,12 +121,12 @@ def look(request: HttpRequest, user: User) -> HttpResponse:
 @for_listeners
 def menu(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Show what can be done with a podcast of the grid: in the page's dialog, or on a page of its own."""
-    if not sight.look(user.pk, feed).is_followed:
+    if not visible_feeds.look(user.pk, feed).is_followed:
         raise Http404
     is_dialog = is_partial(request)
     back = request.htmx.current_url_abs_path if is_dialog else request.GET.get("back")  # type: ignore[attr-defined]
     context = {
-        "podcast": shown.podcast_of(feed, browsing.summaries([feed]).get(feed)),
+        "podcast": display.podcast_of(feed, browsing.summaries([feed]).get(feed)),
         "back": back if back and is_own_path(request, back) else "/subscriptions",
     }
     return render(request, f"web/subscriptions/{'_menu' if is_dialog else 'menu'}.html", context)
@@ -160,7 +160,9 @@ def unfollow(request: HttpRequest, user: User, feed: str) -> HttpResponse:
 def _answer(request: HttpRequest, feed: str, position: int, *, is_followed: bool) -> HttpResponse:
     """Redirect to the page of the form; for htmx return what replaces the form, and the toast."""
     if not is_partial(request):
-        page = f"/podcasts/{in_path(feed)}" if is_followed or sight.is_open(feed) else "/subscriptions"
+        page = (
+            f"/podcasts/{in_path(feed)}" if is_followed or visible_feeds.is_open(feed) else "/subscriptions"
+        )
         response: HttpResponse = redirect(came_from(request, page))
     elif request.POST.get("part") == "row":
         response = HttpResponse(render_toasts(request))
@@ -212,9 +214,9 @@ def _podcasts(user_id: UUID, page: list[Followed]) -> list[Podcast]:
     """Return the podcasts with the number of unplayed episodes, which is the number in the feed less those
     played, and with their privacy levels."""
     feeds = [each.feed for each in page]
-    played, glances = queries.played_counts(user_id, feeds), levels.of_feeds(user_id, feeds)
+    played, glances = queries.played_counts(user_id, feeds), privacy_levels.of_feeds(user_id, feeds)
     return [
-        shown.counted(each.feed, each.known, played.get(each.feed, 0))._replace(privacy=glances[each.feed])
+        display.counted(each.feed, each.known, played.get(each.feed, 0))._replace(privacy=glances[each.feed])
         for each in page
     ]
 
@@ -224,4 +226,4 @@ def _newest_first(moment: datetime | None) -> float:
 
 
 def _title(feed: str) -> str:
-    return shown.podcast_of(feed, browsing.summaries([feed]).get(feed)).title
+    return display.podcast_of(feed, browsing.summaries([feed]).get(feed)).title

@@ -19,11 +19,11 @@ from accounts.models import User
 from projections import public
 from projections.public import PublicRow
 from projections.queries import Behind
-from web import acts, people
-from web.acting import for_listeners
+from web import activity_texts, people
+from web.display import Episode, Podcast
 from web.forms import TimelineForm
-from web.public import Known, followed_by, for_everybody, hidden_from, known_of
-from web.shown import Episode, Podcast
+from web.public import PublicTitles, followed_by, for_everybody, hidden_from, known_of
+from web.shortcuts import for_listeners
 
 PAGE = 40
 # the number of pages in which acts that can be shown are looked for
@@ -106,7 +106,7 @@ def _acts(request: HttpRequest, rows: Sequence[PublicRow]) -> list[Act]:
     return [act for act in acts if act is not None]
 
 
-def _act(row: PublicRow, who: profiles.Person | None, known: Known, followed: set[str]) -> Act | None:
+def _act(row: PublicRow, who: profiles.Person | None, known: PublicTitles, followed: set[str]) -> Act | None:
     """Return an act; None if its podcast or episode is not public, or nothing is known about it."""
     podcast = known.podcast(row)
     episode = None if row.rss_source_item is None else known.episode(row)
@@ -119,5 +119,5 @@ def _act(row: PublicRow, who: profiles.Person | None, known: Known, followed: se
 
 def _linked(who: profiles.Person | None) -> SafeString:
     if who is None:
-        return format_html("<bdi>{}</bdi>", acts.somebody())
+        return format_html("<bdi>{}</bdi>", activity_texts.somebody())
     return format_html('<a href="{}"><bdi>{}</bdi></a>', people.shown_as(who).path, who.name)

@@ -21,13 +21,13 @@ from projections import public
 from projections.public import Popular
 from projections.queries import Behind
 from web import people
-from web.acting import came_from, for_listeners, is_partial
 from web.addresses import in_path
+from web.caching import has, keep, kept
+from web.display import Episode, Podcast
 from web.forms import TrendingForm
-from web.keeping import has, keep, kept
 from web.people import Person
-from web.public import Known, followed_by, for_everybody, hidden_from, hide, known_of
-from web.shown import Episode, Podcast
+from web.public import PublicTitles, followed_by, for_everybody, hidden_from, hide, known_of
+from web.shortcuts import came_from, for_listeners, is_partial
 from web.toasts import render_toasts, tell
 
 SHOWN = 50
@@ -150,7 +150,7 @@ def _found(request: HttpRequest, read: Read) -> tuple[TrendingForm, list[Popular
     return form, trending(read, among, recent=wanted["period"] == "week")
 
 
-def _to_show(request: HttpRequest, found: Sequence[Popular]) -> tuple[list[Popular], Known]:
+def _to_show(request: HttpRequest, found: Sequence[Popular]) -> tuple[list[Popular], PublicTitles]:
     """Return what the reader has not hidden, with what is known about it."""
     hidden = set(hidden_from(request))
     seen = [one for one in found if UUID(feed_key_of(one.rss_source_feed or "")) not in hidden]

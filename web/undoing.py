@@ -24,8 +24,7 @@ from eventstore.log import LAST_VERSION
 from eventstore.reading import origin_of
 from eventstore.undo import Chosen, NoSuchEvent, Undo, Undone, UndoRefused
 from jobs.announcing import announce
-from web import deeds, undowords
-from web.acting import came_from, device_name, for_listeners, is_partial
+from web import event_texts, undo_texts
 from web.addresses import number_in
 from web.forms import UndoForm
 from web.history import (
@@ -35,9 +34,10 @@ from web.history import (
     names_of,
     subjects_of,
 )
+from web.history_groups import Subject
 from web.origins import Senders, choice_of, offered, source_of
-from web.reading import redirect_after
-from web.stretches import Subject
+from web.read_your_writes import redirect_after
+from web.shortcuts import came_from, device_name, for_listeners, is_partial
 from web.toasts import tell, undo_between
 
 PATH: Final = "/history"
@@ -78,14 +78,14 @@ class LaterLine(NamedTuple):
     source: str
 
 
-class Known(NamedTuple):
+class KnownNames(NamedTuple):
     """The names of podcasts and episodes, and of apps and devices."""
 
     subjects: Mapping[Names, Subject]
     senders: Senders
 
 
-class Shown(NamedTuple):
+class UndoPreview(NamedTuple):
     """What pages show of an undo; ``more`` and ``more_staying`` are the numbers of entries left out."""
 
     changes: list[ChangeLine]
@@ -194,7 +194,7 @@ def _version(request: HttpRequest, name: str) -> int:
     return version
 
 
-def _known(user_id: UUID, found: Undo, senders: Senders) -> Known:
+def _known(user_id: UUID, found: Undo, senders: Senders) -> KnownNames:
     """Return the names for all that is shown of an undo: what it changes, what stays, and
     the first event that is undone."""
     changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
@@ -202,12 +202,12 @@ def _known(user_id: UUID, found: Undo, senders: Senders) -> Known:
     events = [found.history[number].event for number in numbers]
     events += [each.event for each in found.history if each.is_chosen][:1]
     names = {change.subject for change in changes} | {names_of(event) for event in events}
-    return Known(subjects_of(user_id, names), senders)
+    return KnownNames(subjects_of(user_id, names), senders)
 
 
-def _shown(found: Undo, known: Known) -> Shown:
+def _shown(found: Undo, known: KnownNames) -> UndoPreview:
     changes, staying = found.plan.changes[:MOST_SHOWN], found.plan.skipped[:MOST_SHOWN]
-    return Shown(
+    return UndoPreview(
         [_change_line(change, known) for change in changes],
         len(found.plan.changes) - len(changes),
         [_stays(found, one, known) for one in staying],
@@ -215,21 +215,21 @@ def _shown(found: Undo, known: Known) -> Shown:
     )
 
 
-def _change_line(change: Change, known: Known) -> ChangeLine:
-    icon, what, now = undowords.words_of(change)
+def _change_line(change: Change, known: KnownNames) -> ChangeLine:
+    icon, what, now = undo_texts.words_of(change)
     return ChangeLine(icon, what, now, known.subjects.get(change.subject))
 
 
-def _stays(found: Undo, one: Skipped, known: Known) -> StaysLine:
+def _stays(found: Undo, one: Skipped, known: KnownNames) -> StaysLine:
     event = found.history[one.number].event
-    icon, what = deeds.words_of(found.rows[one.number].type, event)
+    icon, what = event_texts.words_of(found.rows[one.number].type, event)
     later = [_later(found, number, known) for number in one.later[:MOST_SHOWN]]
     return StaysLine(icon, what, known.subjects.get(names_of(event)), str(REASONS[one.reason]), later)
 
 
-def _later(found: Undo, number: int, known: Known) -> LaterLine:
+def _later(found: Undo, number: int, known: KnownNames) -> LaterLine:
     row, event = found.rows[number], found.history[number].event
-    icon, what = deeds.words_of(row.type, event)
+    icon, what = event_texts.words_of(row.type, event)
     at = events.happened_at(event) or row.recorded_at
     subject = known.subjects.get(names_of(event))
     return LaterLine(icon, what, subject, at, source_of(origin_of(row), known.senders))

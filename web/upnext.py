@@ -19,9 +19,9 @@ from feeds import browsing
 from feeds.queries import episodes_of, feeds_for
 from projections import lists, queries
 from projections.lists import PlaylistItemRow
-from web import shown, words
-from web.found import Found
-from web.shown import Episode
+from web import display, humanize
+from web.display import Episode
+from web.episode_details import EpisodeDetails
 
 # the maximum number of a playlist's members, and of a podcast's episodes, in which to look for the next one
 MOST_MEMBERS: Final = 1_000
@@ -29,7 +29,7 @@ MOST_NEWER: Final = 50
 MOST_SKIPPED: Final = 100
 
 
-class Asked(NamedTuple):
+class NextRequest(NamedTuple):
     """What the player asks for. ``playlist``: the one from which it was started, if any; ``is_single``: it
     was not started from a list. ``wanted``: the key of the episode that it announced as the next one.
     ``skipped``: keys. ``with_queue``: whether the queue is included."""
@@ -59,7 +59,7 @@ class Coming(NamedTuple):
     source: str
 
 
-def coming(user_id: UUID, found: Found, asked: Asked) -> Coming | None:
+def coming(user_id: UUID, found: EpisodeDetails, asked: NextRequest) -> Coming | None:
     """Return what comes after an episode; None if nothing does."""
     first = None
     for each in _candidates(user_id, found, asked):
@@ -72,7 +72,7 @@ def coming(user_id: UUID, found: Found, asked: Asked) -> Coming | None:
     return first and _named(user_id, first)
 
 
-def _candidates(user_id: UUID, found: Found, asked: Asked) -> Iterator[Coming]:
+def _candidates(user_id: UUID, found: EpisodeDetails, asked: NextRequest) -> Iterator[Coming]:
     queue = queue_id(user_id)
     if asked.playlist != queue:
         yield from _in_playlist(user_id, found, asked.playlist)
@@ -82,7 +82,7 @@ def _candidates(user_id: UUID, found: Found, asked: Asked) -> Iterator[Coming]:
         yield from _in_podcast(user_id, found)
 
 
-def _in_playlist(user_id: UUID, found: Found, playlist: UUID | None) -> Iterator[Coming]:
+def _in_playlist(user_id: UUID, found: EpisodeDetails, playlist: UUID | None) -> Iterator[Coming]:
     """Yield the episodes after it in the playlist that were not played to the end; if it is not in the
     playlist, all that were not."""
     if playlist is None:
@@ -97,7 +97,7 @@ def _in_playlist(user_id: UUID, found: Found, playlist: UUID | None) -> Iterator
                 yield _of_row(each, _("Playlist: %(name)s") % {"name": row.name})
 
 
-def _in_queue(user_id: UUID, found: Found) -> Iterator[Coming]:
+def _in_queue(user_id: UUID, found: EpisodeDetails) -> Iterator[Coming]:
     """Yield the queue's episodes after it, and then those before it; if it is not
     in the queue, the whole queue."""
     members = lists.PLAYLISTS.members(user_id, queue_id(user_id), limit=MOST_MEMBERS).rows
@@ -107,7 +107,7 @@ def _in_queue(user_id: UUID, found: Found) -> Iterator[Coming]:
 
 
 def _around(
-    found: Found, members: list[PlaylistItemRow]
+    found: EpisodeDetails, members: list[PlaylistItemRow]
 ) -> tuple[list[PlaylistItemRow], list[PlaylistItemRow]]:
     """Return the members before and after an episode; if it is not among them,
     all of them count as before."""
@@ -117,7 +117,7 @@ def _around(
     return members[:place], members[place + 1 :]
 
 
-def _in_podcast(user_id: UUID, found: Found) -> Iterator[Coming]:
+def _in_podcast(user_id: UUID, found: EpisodeDetails) -> Iterator[Coming]:
     """Yield the next newer episodes of its podcast that were not played to the end."""
     row, podcast = found.row, found.podcast
     if row is None:
@@ -125,7 +125,7 @@ def _in_podcast(user_id: UUID, found: Found) -> Iterator[Coming]:
     newer = browsing.episodes(row.feed_id, MOST_NEWER, after=(row.sort_at, row.id), oldest_first=True)
     plays = queries.play_statuses_of(user_id, [(podcast.feed, each.item) for each in newer if each.item])
     for each in newer:
-        episode = shown.episode_of(each, podcast, plays.get((podcast.feed, each.item or "")))
+        episode = display.episode_of(each, podcast, plays.get((podcast.feed, each.item or "")))
         if episode is not None and each.enclosure_url and not episode.played:
             yield Coming(episode_key(episode.feed, episode.item), episode, podcast.title)
 
@@ -146,5 +146,5 @@ def _named(user_id: UUID, coming: Coming) -> Coming:
         return coming
     name = episode.feed, episode.item
     found = episodes_of([name], feeds_for(user_id, [episode.feed])).get(name)
-    title = (found.title if found else "") or words.episode_name(episode.item)
+    title = (found.title if found else "") or humanize.episode_name(episode.item)
     return coming._replace(episode=episode._replace(title=title))

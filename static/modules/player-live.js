@@ -12,19 +12,19 @@ let seen = ""; // the last change of this episode; it arrives again when a chang
 
 document.addEventListener("live:changes", ({ detail }) => {
   const { now } = state;
-  const told = now && detail.play_statuses?.find((each) => each.rss_source_feed === now.feed && isOf(now, each));
-  if (!told) return;
+  const change = now && detail.play_statuses?.find((each) => each.rss_source_feed === now.feed && isOf(now, each));
+  if (!change) return;
   const last = seen;
-  seen = [told.rss_source_feed, told.rss_source_item, told.updated_at, told.position].join(" ");
-  if (seen === last || !audio.paused || told.played || state.own.get(told.position) > Date.now() - ECHO) return;
-  if (Math.abs(told.position - state.place) <= NEAR) return;
-  const isFar = Math.abs(told.position - state.place) > APART;
+  seen = [change.rss_source_feed, change.rss_source_item, change.updated_at, change.position].join(" ");
+  if (seen === last || !audio.paused || change.played || state.own.get(change.position) > Date.now() - ECHO) return;
+  if (Math.abs(change.position - state.place) <= NEAR) return;
+  const isFar = Math.abs(change.position - state.place) > APART;
   // not if another tab of this browser has said so already; an open question is settled by this
   if (state.begun && isFar && here === null && !show.isSaying("elsewhere")) {
     here = state.place;
     show.say("moved");
   } else if (show.isSaying("further")) show.say("");
-  follow(told.position);
+  follow(change.position);
 });
 
 const isOf = (now, entry) => entry.rss_source_item === now.item || (entry.guid && entry.guid === now.guid);

@@ -3,11 +3,11 @@
 const KEPT = "balados-after-the-end";
 const SETTLED = 400; // milliseconds
 
-// ``told``: the key of the episode that the bar announces as the next one; ``chosen``: the key of the one
+// ``announced``: the key of the episode that the bar announces as the next one; ``chosen``: the key of the one
 // that the listener chose to hear next.
 export function following(bar, { state, addressOf }) {
   const choice = bar.querySelector("#player-after");
-  let told = "";
+  let announced = "";
   let chosen = "";
   let skipped = [];
   let settling = 0;
@@ -31,18 +31,18 @@ export function following(bar, { state, addressOf }) {
     },
     // Requests the episode that was announced, which is used unless it is no longer there.
     take(url) {
-      if (told) url.searchParams.set("next", told);
-      if (told === chosen) chosen = "";
+      if (announced) url.searchParams.set("next", announced);
+      if (announced === chosen) chosen = "";
     },
     show() {
       const { key = "", title = "" } = bar.querySelector("#player-coming")?.dataset ?? {};
-      told = key;
+      announced = key;
       for (const name of ["#player-then", "#player-skip"]) bar.querySelector(name).hidden = !key;
       for (const spot of bar.querySelectorAll("[data-shows=next]")) spot.textContent = title;
     },
     skip() {
-      skipped.push(told);
-      if (told === chosen) chosen = "";
+      skipped.push(announced);
+      if (announced === chosen) chosen = "";
       return self.refresh();
     },
     forget() {

@@ -26,8 +26,8 @@ document.addEventListener(
 );
 
 function tellCapsLock(event) {
-  const told = event.target.closest?.(".secret")?.nextElementSibling;
-  if (told && event.getModifierState) told.textContent = event.getModifierState("CapsLock") ? told.dataset.told : "";
+  const help = event.target.closest?.(".secret")?.nextElementSibling;
+  if (help && event.getModifierState) help.textContent = event.getModifierState("CapsLock") ? help.dataset.capsLock : "";
 }
 
 document.addEventListener("keydown", tellCapsLock);

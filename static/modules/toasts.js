@@ -7,9 +7,9 @@ const FIELDS = "input, textarea, select, [contenteditable]";
 
 // a live region announces changes of its content, but not what it contained when the page loaded
 function announce() {
-  const told = [...region.childNodes];
+  const lines = [...region.childNodes];
   region.replaceChildren();
-  setTimeout(() => region.replaceChildren(...told), 100);
+  setTimeout(() => region.replaceChildren(...lines), 100);
 }
 
 function newest() {

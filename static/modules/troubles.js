@@ -19,8 +19,8 @@ const isDeed = (detail) => !detail.boosted && detail.requestConfig.verb !== "get
 document.addEventListener("htmx:responseError", (event) => {
   if (!isDeed(event.detail)) return;
   const page = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
-  const told = page.querySelector("main .lead") ?? page.querySelector("main h1");
-  tell(toast(told?.textContent ?? event.detail.xhr.statusText));
+  const heading = page.querySelector("main .lead") ?? page.querySelector("main h1");
+  tell(toast(heading?.textContent ?? event.detail.xhr.statusText));
 });
 
 document.addEventListener("htmx:sendError", (event) => {

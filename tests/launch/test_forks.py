@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # like the start of balados/preloaded.py, without the two seconds of loading
 FORKING = """
 import socket, sys
-from balados.preloaded import Nursery, run
-run(Nursery(socket.socket(fileno=int(sys.argv[1]))).next_program())
+from balados.preloaded import ForkServer, run
+run(ForkServer(socket.socket(fileno=int(sys.argv[1]))).next_program())
 """
 
 

@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from accounts.models import User
 from tests.factories import PASSWORD, OperatorFactory, UserFactory
 from tests.web.serving import serving
-from web import keeping
+from web import caching
 
 # the first is the same engine without windows, and takes two thirds of the processor time
 PROGRAMS = ("chromium-headless-shell", "chromium")
@@ -52,7 +52,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def forget_attempts() -> None:
     """Reset all counters and cached data: positions in the event store repeat from test to test."""
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        for key in (*client.scan_iter("balados:attempts:*"), *client.scan_iter(f"*{keeping.PREFIX}*")):
+        for key in (*client.scan_iter("balados:attempts:*"), *client.scan_iter(f"*{caching.PREFIX}*")):
             client.delete(key)
 
 

@@ -21,7 +21,7 @@ from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import HOSTILE, NOW, page_of_episode, show
 from tests.web.people import Visitor, text_of
-from web import deeds, history
+from web import event_texts, history
 
 PHONE = Origin("org.example.castaway", "1", "Pixel 9")
 
@@ -181,7 +181,7 @@ def test_privacy_is_told_by_its_level(alice: User) -> None:
 def test_every_event_of_a_listener_has_words() -> None:
     by_match = {"PlayRecorded", "PositionUpdated", "PrivacyChanged", "EpisodeActionRecorded"}
     listeners = {name for name, (event, schema) in codec.EVENTS.items() if event in IN_CHECKPOINT | NOT_STATE}
-    assert listeners <= by_match | deeds.WORDS.keys()
+    assert listeners <= by_match | event_texts.WORDS.keys()
 
 
 def test_what_one_sync_adds_to_a_playlist_is_one_line_that_can_be_opened_and_undone(alice: User) -> None:

@@ -19,7 +19,7 @@ from tests.web.browsing import complaints
 from tests.web.library import follow, show
 from tests.web.serving import audio_files, silence
 from tests.web.test_player import LENGTH, enter, expect_playing, place, published, wait_until
-from web import reading
+from web import read_your_writes
 
 pytestmark = pytest.mark.browser
 PHONE = Origin(app_id="org.example.castaway", device_id="phone-1", device_name="Phone")
@@ -37,7 +37,7 @@ def publisher() -> Iterator[str]:
 
 @pytest.fixture
 def gateway(server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr(read_your_writes, "PATIENCE", 0)
     with Gateway() as running:
         settings.LIVE, settings.LIVE_URL = True, f"ws://localhost:{running.port}"
         directives = configuration.CONTENT_SECURITY_POLICY["DIRECTIVES"]

@@ -9,7 +9,7 @@ from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import NOW, a_year, listen, page_of_episode, show
 from tests.web.people import Visitor, text_of
-from web import words
+from web import humanize
 
 # an attribute with a number that is grouped, as no program can read it
 GROUPED = re.compile(r'(?:href|src|value|max|action|hx-get|data-\w+)="[^"]*\d[,\u00a0\u202f]\d{3}[^"]*"')
@@ -29,4 +29,4 @@ def test_thousands_are_grouped_for_people_and_not_for_programs(alice: User) -> N
         assert answer.status_code == 200, path
         assert not GROUPED.findall(text_of(answer)), path
     assert 'data-seconds="2345"' in text_of(visitor.get(f"{page}&t=2345"))
-    assert words.duration(12_000_000) == "3,333 h 20 min"
+    assert humanize.duration(12_000_000) == "3,333 h 20 min"

@@ -21,7 +21,7 @@ from tests.web.library import follow, page_of, show
 from tests.web.people import Response, Visitor, text_of
 from tests.web.test_appearance import check, enter
 from tests.web.test_every_page import pages, path_of
-from web import reading
+from web import read_your_writes
 
 FRENCH = {"Accept-Language": "fr"}
 ODD = '/history?kind=plays&x="<b>é'
@@ -144,7 +144,7 @@ def test_what_another_site_has_sent_is_not_offered_to_be_sent_again(alice: User)
 def test_while_read_models_lag_a_page_says_that_something_is_missing(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "PATIENCE", 0.01)
+    monkeypatch.setattr(read_your_writes, "PATIENCE", 0.01)
     feed = show(1)
     visitor = Visitor(alice)
     visitor.send(f"{page_of(feed)}/follow", {})

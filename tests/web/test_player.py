@@ -22,7 +22,7 @@ from tests.web.library import NOW, follow, show
 from tests.web.serving import audio_files, silence
 from tests.web.test_appearance import check
 from tests.web.test_plays import keep
-from web import reading
+from web import read_your_writes
 
 pytestmark = pytest.mark.browser
 
@@ -41,7 +41,7 @@ def publisher() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _waits_for_no_projector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no projector: these tests run none, and update the read models where it matters."""
-    monkeypatch.setattr(reading, "PATIENCE", 0)
+    monkeypatch.setattr(read_your_writes, "PATIENCE", 0)
 
 
 def heard_by(user: User) -> list[tuple[int, bool]]:

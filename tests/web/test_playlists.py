@@ -19,7 +19,7 @@ from tests.projecting import bring_up_to_date
 from tests.web.library import NOW, hear, page_of_episode, show
 from tests.web.listing import playlist, send
 from tests.web.people import Response, Visitor, text_of
-from web import listing, listpages
+from web import list_context, list_pages
 
 HTMX = {"HX-Request": "true"}
 
@@ -252,8 +252,8 @@ def test_bad_input_is_refused(alice: User) -> None:
 
 
 def test_long_ones_come_in_pages_that_miss_none(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "MEMBERS", 2)
-    monkeypatch.setattr(listpages, "PAGE", 2)
+    monkeypatch.setattr(list_context, "MEMBERS", 2)
+    monkeypatch.setattr(list_pages, "PAGE", 2)
     episodes = episodes_of(5)
     made = playlist(alice, *episodes, name="0")
     for number in range(1, 5):

@@ -11,10 +11,10 @@ from tests.projecting import bring_up_to_date
 from tests.web.counting import counting
 from tests.web.library import HOSTILE, follow, hear, page_of, page_of_episode, show
 from tests.web.people import Response, Visitor, text_of
-from tests.web.test_visibility import HTMX, undo_of
-from web import overrides
+from tests.web.test_privacy_choice import HTMX, undo_of
+from web import privacy_overrides
 from web.addresses import in_path
-from web.reading import SEEN
+from web.read_your_writes import SEEN
 
 PATH = "/privacy-manager"
 
@@ -106,7 +106,7 @@ def test_an_undo_is_the_listeners_own(alice: User, bob: User, listener: Visitor)
 def test_the_list_is_searched_cut_and_shows_what_is_followed(
     alice: User, listener: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overrides, "PAGE", 1)
+    monkeypatch.setattr(privacy_overrides, "PAGE", 1)
     address, seen = f"{PATH}?show=followed", []
     while address:
         page = listener.get(address)

@@ -18,7 +18,7 @@ from tests.web.library import NOW, follow, hear, show
 from tests.web.listing import collection, playlist, playlists_of
 from tests.web.people import Visitor, text_of
 from tests.web.test_playlists import keys, titles
-from web import publiclists
+from web import public_lists
 
 
 def test_everybody_sees_what_is_in_it_but_not_what_was_heard(alice: User, bob: User) -> None:
@@ -116,7 +116,7 @@ def test_a_list_has_an_address_for_a_player_alone(alice: User, bob: User) -> Non
 
 
 def test_a_long_one_comes_in_pages(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publiclists, "PAGE", 2)
+    monkeypatch.setattr(public_lists, "PAGE", 2)
     path = f"/u/Alice/playlists/{playlist(alice, *show(1, 3).episodes.order_by('sort_at'), is_public=True)}"
     page = text_of(Visitor().get(path))
     following = page.split("?after=")[1].split('"')[0]

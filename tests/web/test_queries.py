@@ -21,7 +21,7 @@ from tests.factories import PlayTokenFactory
 from tests.feeds.rows import item_name, name_of
 from tests.web.library import NOW, follow, hear, show
 from tests.web.people import Visitor
-from web import subjects, trending
+from web import labels, trending
 from web.addresses import in_path
 
 MOST = 12
@@ -108,7 +108,7 @@ def test_no_page_asks_more_than_twelve_times_however_much_there_is(
     dispatch(CreateCollection(user_id=alice.pk, collection_id=COLLECTION, name="News", now=NOW), Origin())
     PlayTokenFactory.create(user=alice)
     # public lists are kept for half a minute, so that their statements would depend on how long this takes
-    for module in (subjects, trending):
+    for module in (labels, trending):
         monkeypatch.setattr(module, "kept", lambda key, seconds, make: make())
     feeds = have(alice, range(1, 4))
     paths = pages(alice, feeds[0].episodes.all()[0])

@@ -19,9 +19,9 @@ from tests.feeds.rows import name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import NOW, follow, hear, page_of, show
 from tests.web.people import Response, Visitor, text_of
-from tests.web.test_visibility import undo_of
+from tests.web.test_privacy_choice import undo_of
 from web import subscriptions
-from web.reading import SEEN
+from web.read_your_writes import SEEN
 
 LIST = "/subscriptions"
 HTMX = {"HX-Request": "true"}

@@ -26,8 +26,8 @@ from tests.web.listing import playlist
 from tests.web.people import Visitor, text_of
 from tests.web.test_appearance import check, enter
 from tests.web.test_history import lines
+from tests.web.test_privacy_choice import undo_of
 from tests.web.test_queries import MOST, counted
-from tests.web.test_visibility import undo_of
 
 PHONE, DESK = Origin(None, "phone-1", "Pixel 9"), Origin(None, "desk-1", "Desk")
 SINCE = "/history/undo-since"

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from lucide.templatetags.lucide import lucide
 
-from web import words
-from web.levels import Glance
+from web import humanize
+from web.privacy_levels import EffectiveLevel
 
 register = template.Library()
 
@@ -60,7 +60,7 @@ def _cover(hue: int, initials: str, picture: str, size: str) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def address_of_level(context: Context, privacy: Glance) -> str:
+def address_of_level(context: Context, privacy: EffectiveLevel) -> str:
     """Return the address at which a level is changed. It names the page to return to, ``back`` or the
     requested one, and whether the level is shown ``compact``."""
     query = {"back": context.get("back") or context["request"].get_full_path()}
@@ -69,9 +69,9 @@ def address_of_level(context: Context, privacy: Glance) -> str:
     return f"{privacy.path}{'&' if privacy.item else '?'}{urlencode(query)}"
 
 
-register.filter("clock", words.clock)
-register.filter("device", words.device)
-register.filter("duration", words.duration)
+register.filter("clock", humanize.clock)
+register.filter("device", humanize.device)
+register.filter("duration", humanize.duration)
 
 
 @register.filter
@@ -80,7 +80,7 @@ def ago(moment: datetime | None) -> SafeString | str:
     static/modules/times.js shows in the time zone that the listener has set, else in that of the browser."""
     if moment is None:
         return ""
-    return _time(moment, words.ago(moment, timezone.now()), "title")
+    return _time(moment, humanize.ago(moment, timezone.now()), "title")
 
 
 @register.filter
@@ -88,13 +88,13 @@ def hours_ago(moment: datetime | None) -> SafeString | str:
     """Return the same of a moment that is kept to the hour, rounded down."""
     if moment is None:
         return ""
-    return _time(moment, words.hours_ago(moment, timezone.now()), "title")
+    return _time(moment, humanize.hours_ago(moment, timezone.now()), "title")
 
 
 @register.filter
 def day(moment: datetime | None) -> SafeString | str:
     """Return a date, as a ``time`` element."""
-    return "" if moment is None else _time(moment, date_format(words.local(moment), "DATE_FORMAT"), "day")
+    return "" if moment is None else _time(moment, date_format(humanize.local(moment), "DATE_FORMAT"), "day")
 
 
 @register.filter
@@ -119,7 +119,7 @@ def _time(moment: datetime, text: str | None, shows: str) -> SafeString:
 def _element(moment: datetime, text: str | None, shows: str, zone: str, language: str | None) -> SafeString:
     """Return a ``time`` element. ``text`` is in the language of the page; None shows the date with hour and
     minute, in the time zone and the language of the page."""
-    whole = date_format(words.local(moment), "DATETIME_FORMAT")
+    whole = date_format(humanize.local(moment), "DATETIME_FORMAT")
     return format_html(
         '<time datetime="{}" data-shows="{}" title="{}">{}</time>',
         moment.isoformat(timespec="seconds"),

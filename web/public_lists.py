@@ -23,10 +23,10 @@ from eventstore.streams import Stream
 from projections.public_lists import shown_in_lists
 from web import collections, people, playlists
 from web.addresses import is_web
-from web.lists import PICTURES, Kind, Listed
+from web.display import Episode, Podcast
+from web.lists import PICTURES, ListKind, ListSummary
 from web.paging import cut
 from web.public import for_everybody, known_of
-from web.shown import Episode, Podcast
 
 PAGE = 60
 # as many as a feed of the list has; further members of a longer list are ignored
@@ -56,7 +56,7 @@ class PublicMember(NamedTuple):
 
 @require_safe
 @for_everybody
-def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) -> HttpResponse:
+def public_list(request: HttpRequest, username: str, kind: ListKind, list_id: UUID) -> HttpResponse:
     """Show a public list; ``after`` is the key of the last member on the previous page."""
     owner = _owner(username)
     stream = _stream(owner)
@@ -65,7 +65,7 @@ def public_list(request: HttpRequest, username: str, kind: Kind, list_id: UUID) 
         raise Http404
     members = list(_members(shown_in_lists(stream, _names(stream, kind, known))))
     page, following = cut(members, lambda each: each.key, request.GET.get("after", ""), PAGE)
-    listed = Listed.of_state(kind, list_id, known, len(members))
+    listed = ListSummary.of_state(kind, list_id, known, len(members))
     person = people.shown_as(profiles.person(owner, profiles.published(owner.pk)))
     address = f"{person.path}{listed.path}"
     context = {
@@ -97,7 +97,7 @@ def _stream(owner: User) -> Stream | None:
         return None
 
 
-def _names(stream: Stream, kind: Kind, known: Any) -> list[Name]:
+def _names(stream: Stream, kind: ListKind, known: Any) -> list[Name]:
     """Return the members of a list, in order."""
     if kind.is_playlists:
         members = [known.members[key] for key in kind.register.arranged(known)[:MOST]]

@@ -12,7 +12,7 @@ from eventstore.domain.messages import Event
 from eventstore.domain.plays import PlayRecorded, PositionUpdated
 from eventstore.domain.privacy import PrivacyChanged
 from eventstore.domain.topics import OF_EVENT
-from web.words import clock
+from web.humanize import clock
 
 # the topics by which a history can be filtered, in the order of the page
 TOPICS: Final = {

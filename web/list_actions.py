@@ -15,10 +15,10 @@ from accounts.models import User
 from eventstore import dispatcher
 from eventstore.dispatcher import Outcome
 from eventstore.domain.errors import DomainError
-from web.acting import act, came_from, for_listeners, is_partial
-from web.listing import page_of
-from web.lists import Kind, Listed
-from web.reading import caught_up, reached, remember_position
+from web.list_context import page_of
+from web.lists import ListKind, ListSummary
+from web.read_your_writes import caught_up, reached, remember_position
+from web.shortcuts import act, came_from, for_listeners, is_partial
 from web.toasts import render_toasts, tell, undo_of
 
 # error codes of the domain for lists that exist
@@ -28,7 +28,7 @@ MOVES = ("up", "down", "top", "move")
 
 @require_POST
 @for_listeners
-def arrange(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
+def arrange(request: HttpRequest, user: User, kind: ListKind, list_id: UUID) -> HttpResponse:
     """Move or remove a member, whose key is the value of ``up``, ``down``, ``top``, ``move`` or ``remove``.
 
     ``move`` puts it after the member whose key is ``behind``, or before the member whose key is
@@ -54,7 +54,7 @@ def arrange(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> Http
 
 
 def _remove(
-    request: HttpRequest, user: User, listed: Listed, rows: Sequence[Any], place: int
+    request: HttpRequest, user: User, listed: ListSummary, rows: Sequence[Any], place: int
 ) -> Outcome | None:
     kind = listed.kind
     names = kind.names(rows[place])
@@ -89,7 +89,7 @@ def _place(keys: Sequence[str], key: str, move: str, near: Mapping[str, str]) ->
 
 
 def _move(
-    request: HttpRequest, user: User, listed: Listed, rows: Sequence[Any], place: int, wanted: int
+    request: HttpRequest, user: User, listed: ListSummary, rows: Sequence[Any], place: int, wanted: int
 ) -> Outcome | None:
     """Reorder a list; None if nothing has to move."""
     if wanted == place:
@@ -104,7 +104,12 @@ def _move(
 
 
 def _arranged(
-    request: HttpRequest, user: User, listed: Listed, key: str, place: int | None, outcome: Outcome | None
+    request: HttpRequest,
+    user: User,
+    listed: ListSummary,
+    key: str,
+    place: int | None,
+    outcome: Outcome | None,
 ) -> HttpResponse:
     """Redirect to the page of the form, at the member that was moved; for htmx return the
     current members of the list."""

@@ -23,10 +23,10 @@ from eventstore.domain.sync import SyncUserData
 from feeds import browsing
 from feeds.browsing import ListedItem
 from feeds.queries import FeedShown, episodes_of
-from web import shown, sight
-from web.acting import for_listeners, is_partial, send
+from web import display, visible_feeds
 from web.addresses import in_path
-from web.reading import redirect_after
+from web.read_your_writes import redirect_after
+from web.shortcuts import for_listeners, is_partial, send
 from web.toasts import tell, undo_of
 
 # the choices beside marking everything, or marking up to the selected episode
@@ -40,7 +40,7 @@ ALL, THIS = "all", "this"
 LATER: Final = timedelta(microseconds=1)
 
 
-class Choice(NamedTuple):
+class MarkChoice(NamedTuple):
     """A choice of episodes to mark; ``episodes`` is how many of them are not played yet."""
 
     value: str
@@ -61,7 +61,7 @@ class Unplayed(NamedTuple):
 def older(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Ask which episodes to mark, with the number of episodes of each choice; ``item`` selects
     an episode. A POST marks them."""
-    known = sight.known_feeds(user.pk, feed).get(feed)
+    known = visible_feeds.known_feeds(user.pk, feed).get(feed)
     if known is None:
         raise Http404
     pointed = _pointed(request, feed, known)
@@ -70,7 +70,7 @@ def older(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     if request.method == "POST":
         return _mark(request, user, feed, _chosen(request, unplayed, pointed))
     context = {
-        "podcast": shown.podcast_of(feed, browsing.summaries([feed]).get(feed)),
+        "podcast": display.podcast_of(feed, browsing.summaries([feed]).get(feed)),
         "choices": choices,
         "pointed": pointed,
         "back": f"/podcasts/{in_path(feed)}",
@@ -124,11 +124,13 @@ def _unplayed(user_id: UUID, feed: str, feed_id: int) -> list[Unplayed]:
     return [each for each in found.values() if each.known is None or not each.known.played]
 
 
-def _choices(unplayed: Sequence[Unplayed], pointed: int | None, now: datetime) -> list[Choice]:
+def _choices(unplayed: Sequence[Unplayed], pointed: int | None, now: datetime) -> list[MarkChoice]:
     offered = [] if pointed is None else [(THIS, _("This one and older"))]
     offered += [(value, str(label)) for value, (_age, label) in AGES.items()]
     offered.append((ALL, _("All of them")))
-    counted = [Choice(value, label, len(_those(unplayed, value, pointed, now))) for value, label in offered]
+    counted = [
+        MarkChoice(value, label, len(_those(unplayed, value, pointed, now))) for value, label in offered
+    ]
     return [choice for choice in counted if choice.episodes]
 
 

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_POST
 from accounts.models import User
 from eventstore.domain import unfollowing
 from projections import held_removals
-from web.acting import for_listeners, send
-from web.reading import remember_position
+from web.read_your_writes import remember_position
+from web.shortcuts import for_listeners, send
 from web.toasts import tell, undo_of
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from web.acting import is_partial
+from web.shortcuts import is_partial
 
 
 def ask(request: HttpRequest, **question: Any) -> HttpResponse:

@@ -14,19 +14,19 @@ from accounts.models import User
 from eventstore.dispatcher import Outcome
 from eventstore.domain.errors import DomainError
 from eventstore.domain.messages import Command
-from web.acting import act, came_from, is_partial
-from web.listforms import ChoiceForm
-from web.lists import Kind, Listed
-from web.reading import remember_position
+from web.list_forms import ChoiceForm
+from web.lists import ListKind, ListSummary
+from web.read_your_writes import remember_position
+from web.shortcuts import act, came_from, is_partial
 from web.toasts import render_toasts, tell, undo_between
 
 
-class Choice(NamedTuple):
+class MembershipForm(NamedTuple):
     """What is put into lists. ``names`` identifies it in commands, ``titles`` are the titles that they carry;
     ``back`` is its own page, ``path`` the page of this form."""
 
-    kind: Kind
-    lists: list[Listed]
+    kind: ListKind
+    lists: list[ListSummary]
     holding: set[UUID]
     names: dict[str, str]
     titles: dict[str, Any]
@@ -35,11 +35,11 @@ class Choice(NamedTuple):
     path: str
 
 
-class Done(NamedTuple):
+class MembershipChange(NamedTuple):
     """The result: the lists to which it was added, and those from which it was removed."""
 
-    added: list[Listed]
-    removed: list[Listed]
+    added: list[ListSummary]
+    removed: list[ListSummary]
     outcomes: list[Outcome]
 
     @property
@@ -56,7 +56,7 @@ class Done(NamedTuple):
         return undo_between(after, upto) if after == first else ""
 
 
-def answer(request: HttpRequest, user: User, choice: Choice) -> HttpResponse:
+def answer(request: HttpRequest, user: User, choice: MembershipForm) -> HttpResponse:
     """Show the form, or apply it."""
     if request.method != "POST":
         return _form(request, choice, ChoiceForm(), choice.holding)
@@ -76,7 +76,7 @@ def answer(request: HttpRequest, user: User, choice: Choice) -> HttpResponse:
 
 
 def _form(
-    request: HttpRequest, choice: Choice, form: ChoiceForm, ticked: set[UUID], status: int = 200
+    request: HttpRequest, choice: MembershipForm, form: ChoiceForm, ticked: set[UUID], status: int = 200
 ) -> HttpResponse:
     boxes = [(each, each.id in ticked, each.id in choice.holding) for each in choice.lists]
     # the lists that contain it come first, however many there are
@@ -93,7 +93,7 @@ def _form(
     return render(request, f"web/lists/{name}.html", context, status=200 if is_dialog else status)
 
 
-def _apply(request: HttpRequest, user: User, choice: Choice, form: ChoiceForm) -> Done:
+def _apply(request: HttpRequest, user: User, choice: MembershipForm, form: ChoiceForm) -> MembershipChange:
     """Apply what was changed in the form, leaving alone what another device changed in the meantime."""
     ticked, was = form.ids("in"), form.ids("was")
     added, removed, outcomes = [], [], []
@@ -112,12 +112,12 @@ def _apply(request: HttpRequest, user: User, choice: Choice, form: ChoiceForm) -
     if made is not None:
         added.append(made[0])
         outcomes += made[1]
-    return Done(added, removed, outcomes)
+    return MembershipChange(added, removed, outcomes)
 
 
 def _make(
-    request: HttpRequest, user: User, choice: Choice, form: ChoiceForm
-) -> tuple[Listed, list[Outcome]] | None:
+    request: HttpRequest, user: User, choice: MembershipForm, form: ChoiceForm
+) -> tuple[ListSummary, list[Outcome]] | None:
     """Create a new list that contains it."""
     kind, list_id, name = choice.kind, form.cleaned_data["id"], form.cleaned_data["name"]
     if list_id is None:
@@ -127,14 +127,14 @@ def _make(
     except DomainError:  # the form was sent twice, and the list renamed in between
         return None
     outcome = _write(request, user, choice, kind.commands.add, list_id, **choice.titles)
-    listed = Listed(kind, list_id, name, "", "", False, False, 1, [])
+    listed = ListSummary(kind, list_id, name, "", "", False, False, 1, [])
     return (listed, [made, outcome]) if outcome else None
 
 
 def _write(
     request: HttpRequest,
     user: User,
-    choice: Choice,
+    choice: MembershipForm,
     command: Callable[..., Command],
     list_id: UUID,
     **more: Any,
@@ -146,7 +146,7 @@ def _write(
         return None
 
 
-def _tell(request: HttpRequest, choice: Choice, done: Done) -> None:
+def _tell(request: HttpRequest, choice: MembershipForm, done: MembershipChange) -> None:
     """Tell the listener what happened in one sentence, with a link to undo it."""
     added, removed = done.added, done.removed
     match (len(added), len(removed)):

@@ -8,8 +8,8 @@ from django.utils import translation
 
 from eventstore.domain.identifiers import InvalidIdentifier, feed_of_url, normalise_item
 from feeds import states
-from web import troubles
-from web.words import address_of, ago, clock, duration, episode_name, host_of, hours_ago, initials
+from web import feed_errors
+from web.humanize import address_of, ago, clock, duration, episode_name, host_of, hours_ago, initials
 
 NOW = datetime(2026, 11, 20, 21, 15, tzinfo=UTC)
 
@@ -89,8 +89,8 @@ def test_a_title_has_two_initials_at_most() -> None:
 
 
 def test_whatever_is_wrong_with_a_feed_has_words_in_both_languages() -> None:
-    assert troubles.ERRORS.keys() == states.ERRORS.keys()
-    assert {code: str(text) for code, text in troubles.ERRORS.items()} == states.ERRORS
+    assert feed_errors.ERRORS.keys() == states.ERRORS.keys()
+    assert {code: str(text) for code, text in feed_errors.ERRORS.items()} == states.ERRORS
 
 
 @pytest.mark.parametrize(

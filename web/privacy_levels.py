@@ -49,7 +49,7 @@ SECRET: Final = _("The address of this podcast is a key of yours, so nothing of 
 BLOCKED: Final = _("This podcast is kept out of public lists, so nothing of it is shown to others.")
 
 
-class Glance(NamedTuple):
+class EffectiveLevel(NamedTuple):
     """The level of a podcast, or with ``item`` of an episode. ``own``: the level set for itself, or None.
     ``closed``: why it is private whatever is set, or ""."""
 
@@ -87,7 +87,7 @@ class Glance(NamedTuple):
         return str(self.closed) or f"{MEANINGS[self.level]} {SOURCES[self.source]}"
 
 
-class Choice(NamedTuple):
+class LevelChoice(NamedTuple):
     """A level that may be chosen. ``value`` is "" for inheriting the next wider setting."""
 
     value: str
@@ -97,7 +97,9 @@ class Choice(NamedTuple):
     is_set: bool
 
 
-def of_feeds(user_id: UUID, feeds: Sequence[str], blocked: Iterable[str] | None = None) -> dict[str, Glance]:
+def of_feeds(
+    user_id: UUID, feeds: Sequence[str], blocked: Iterable[str] | None = None
+) -> dict[str, EffectiveLevel]:
     """Return the levels of these podcasts, by name. ``blocked``: the blocked ones
     among them, if already known."""
     closed = exposure.blocked(feeds) if blocked is None else set(blocked)
@@ -105,22 +107,22 @@ def of_feeds(user_id: UUID, feeds: Sequence[str], blocked: Iterable[str] | None 
     return {feed: glance(known, (feed, None), is_blocked=feed in closed) for feed in feeds}
 
 
-def of_episode(user_id: UUID, feed: str, item: str) -> Glance:
+def of_episode(user_id: UUID, feed: str, item: str) -> EffectiveLevel:
     known = exposure.settings_of(user_id, [(feed, item)])
     return glance(known, (feed, item), is_blocked=bool(exposure.blocked([feed])))
 
 
-def glance(known: Mapping[str, PrivacySetting], scope: Scope, *, is_blocked: bool) -> Glance:
+def glance(known: Mapping[str, PrivacySetting], scope: Scope, *, is_blocked: bool) -> EffectiveLevel:
     """Return the level according to the ``known`` settings, whose keys are those of ``privacy.scope_of``."""
     feed, item = scope
     setting = known.get(privacy.scope_of(feed, item))
     own = setting.level if setting else None
     closed = SECRET if is_secret_feed(feed) else BLOCKED if is_blocked else ""
     found = InForce("private", "feed") if closed else privacy.in_force(known, feed, item, _default())
-    return Glance(feed, item, found.level, found.source, own, closed)
+    return EffectiveLevel(feed, item, found.level, found.source, own, closed)
 
 
-def choices(known: Mapping[str, PrivacySetting], scope: Scope) -> list[Choice]:
+def choices(known: Mapping[str, PrivacySetting], scope: Scope) -> list[LevelChoice]:
     """Return the choices for a podcast or an episode: each level, and inheriting it."""
     feed, item = scope
     setting = known.get(privacy.scope_of(feed, item))
@@ -131,10 +133,10 @@ def choices(known: Mapping[str, PrivacySetting], scope: Scope) -> list[Choice]:
     inherited = named % {"level": str(NAMES[wider.level]).lower()}
     return [
         *(
-            Choice(level, ICONS[level], str(NAMES[level]), str(MEANINGS[level]), own == level)
+            LevelChoice(level, ICONS[level], str(NAMES[level]), str(MEANINGS[level]), own == level)
             for level in LEVELS
         ),
-        Choice("", "undo-2", inherited, gettext("It follows when that changes."), own is None),
+        LevelChoice("", "undo-2", inherited, gettext("It follows when that changes."), own is None),
     ]
 
 

@@ -7,7 +7,7 @@ from django.utils.translation import get_language_info, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from feeds import search
-from web.keeping import kept
+from web.caching import kept
 
 KEPT_S = 600
 # the top-level categories, by slug (operations/seeds/categories.toml)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.html import safe_html
-from web.notes import MOST, with_places
+from web.show_notes import MOST, with_places
 
 PATH = "/episodes/abc?feed=def"
 

@@ -16,12 +16,12 @@ from accounts.models import User
 from accounts.pages import read_or_post
 from eventstore.domain.errors import DomainError
 from eventstore.domain.playlists import queue_id
-from web import collections, listacts, playlists
-from web.acting import act, for_listeners, is_partial
-from web.listing import page_of
-from web.lists import Kind, Listed
+from web import collections, list_actions, playlists
+from web.list_context import page_of
+from web.lists import ListKind, ListSummary
 from web.paging import cut
-from web.reading import caught_up, redirect_after
+from web.read_your_writes import caught_up, redirect_after
+from web.shortcuts import act, for_listeners, is_partial
 from web.toasts import tell, undo_of
 
 PAGE = 48
@@ -29,7 +29,7 @@ PAGE = 48
 
 @require_safe
 @for_listeners
-def overview(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
+def overview(request: HttpRequest, user: User, kind: ListKind) -> HttpResponse:
     """Show all lists of a kind by name, in pages; ``after`` is the id of the
     last list on the previous page."""
     with caught_up(request, kind.many, "subscriptions"):
@@ -47,7 +47,7 @@ def overview(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
 
 @require_safe
 @for_listeners
-def one(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
+def one(request: HttpRequest, user: User, kind: ListKind, list_id: UUID) -> HttpResponse:
     """Show a list and its members; ``after`` is the cursor, and ``arrange`` shows the
     controls for reordering on a phone."""
     if kind.is_playlists and list_id == queue_id(user.pk):
@@ -55,7 +55,7 @@ def one(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResp
     with caught_up(request, kind.many, "plays", "subscriptions"):
         context = page_of(user.pk, kind, list_id, request.GET.get("after", ""))
         [context["list"]] = kind.pictures(user.pk, [context["list"]])
-    listed: Listed = context["list"]
+    listed: ListSummary = context["list"]
     context["is_arranged"] = "arrange" in request.GET
     context["public_path"] = f"/u/{quote(user.username)}{listed.path}" if listed.is_public else ""
     context["share"] = f"{settings.PUBLIC_URL}{context['public_path']}"
@@ -64,7 +64,7 @@ def one(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResp
 
 @read_or_post
 @for_listeners
-def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
+def new(request: HttpRequest, user: User, kind: ListKind) -> HttpResponse:
     """Create a list. Sending the form twice creates only one."""
     if request.method != "POST":
         return _form(request, kind, kind.form(), None)
@@ -84,7 +84,7 @@ def new(request: HttpRequest, user: User, kind: Kind) -> HttpResponse:
 
 @read_or_post
 @for_listeners
-def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
+def edit(request: HttpRequest, user: User, kind: ListKind, list_id: UUID) -> HttpResponse:
     """Edit the name, description, visibility and colour of a list."""
     with caught_up(request, kind.many):
         listed = kind.find(user.pk, list_id)
@@ -105,7 +105,7 @@ def edit(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpRes
 
 @require_POST
 @for_listeners
-def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpResponse:
+def delete(request: HttpRequest, user: User, kind: ListKind, list_id: UUID) -> HttpResponse:
     """Delete a list; the toast offers to restore it with its members. Sending it twice deletes it once."""
     with caught_up(request, kind.many):
         listed = kind.find_deleted(user.pk, list_id) or kind.find(user.pk, list_id)
@@ -123,7 +123,7 @@ def delete(request: HttpRequest, user: User, kind: Kind, list_id: UUID) -> HttpR
     return redirect_after(outcome.position, kind.path)
 
 
-def _form(request: HttpRequest, kind: Kind, form: Any, listed: Listed | None) -> HttpResponse:
+def _form(request: HttpRequest, kind: ListKind, form: Any, listed: ListSummary | None) -> HttpResponse:
     is_dialog = is_partial(request)
     context = {
         "kind": kind,
@@ -137,7 +137,7 @@ def _form(request: HttpRequest, kind: Kind, form: Any, listed: Listed | None) ->
     return render(request, f"web/lists/{name}.html", context, status=400 if form.errors else 200)
 
 
-def _paths(kind: Kind) -> list[URLPattern]:
+def _paths(kind: ListKind) -> list[URLPattern]:
     many, listed, of = kind.many, f"{kind.many}/<uuid:list_id>", {"kind": kind}
     return [
         path(many, overview, of, name=many),
@@ -145,7 +145,7 @@ def _paths(kind: Kind) -> list[URLPattern]:
         path(listed, one, of),
         path(f"{listed}/edit", edit, of),
         path(f"{listed}/delete", delete, of),
-        path(f"{listed}/arrange", listacts.arrange, of),
+        path(f"{listed}/arrange", list_actions.arrange, of),
     ]
 
 

@@ -26,7 +26,7 @@ class Subject(NamedTuple):
     podcast: str = ""
 
 
-class Line(NamedTuple):
+class HistoryLine(NamedTuple):
     """An event in words. ``arrived_at``: set if it arrived much later than it happened. ``holds``: whether
     what it said is still in effect; None if that is unknown. ``before``: what it replaced, or "". ``undo``:
     the path at which it can be undone, or "". ``is_undone``: whether it has been undone. ``version`` and
@@ -46,13 +46,13 @@ class Line(NamedTuple):
     recorded_at: datetime
 
 
-class Stretch(NamedTuple):
+class HistoryGroup(NamedTuple):
     """A line with others below it. ``earlier``: what one device reported of the same episode before, and
     ``line`` replaced. ``gathered``: what one sync said of several episodes or podcasts, ``line`` included."""
 
-    line: Line
-    earlier: list[Line]
-    gathered: list[Line]
+    line: HistoryLine
+    earlier: list[HistoryLine]
+    gathered: list[HistoryLine]
 
     @property
     def what(self) -> str:
@@ -81,10 +81,10 @@ class Stretch(NamedTuple):
         return undo_between(min(versions) - 1, max(versions))
 
 
-def stretches(lines: Iterable[Line]) -> list[Stretch]:
+def stretches(lines: Iterable[HistoryLine]) -> list[HistoryGroup]:
     """Gather lines: a player reports its position every 15 seconds, so an hour of listening becomes one
     line; so do thirty episodes that one sync adds to a playlist."""
-    found: list[Stretch] = []
+    found: list[HistoryGroup] = []
     for line in lines:
         last = found[-1] if found else None
         if last is not None and not last.gathered and _is_earlier(line, last.line):
@@ -92,7 +92,7 @@ def stretches(lines: Iterable[Line]) -> list[Stretch]:
         elif last is not None and not last.earlier and _came_together(line, last):
             last.gathered.extend([line] if last.gathered else [last.line, line])
         else:
-            found.append(Stretch(line, [], []))
+            found.append(HistoryGroup(line, [], []))
     return [one for each in found for one in _apart(each)]
 
 
@@ -101,14 +101,14 @@ def belong_together(row: RecordedEvent, later: RecordedEvent) -> bool:
     return row.type == later.type and later.recorded_at - row.recorded_at < AT_ONCE
 
 
-def _apart(stretch: Stretch) -> Iterator[Stretch]:
+def _apart(stretch: HistoryGroup) -> Iterator[HistoryGroup]:
     if 0 < len(stretch.gathered) < LEAST:
-        yield from (Stretch(line, [], []) for line in stretch.gathered)
+        yield from (HistoryGroup(line, [], []) for line in stretch.gathered)
     else:
         yield stretch
 
 
-def _is_earlier(line: Line, later: Line) -> bool:
+def _is_earlier(line: HistoryLine, later: HistoryLine) -> bool:
     """Whether a line belongs to the same listening session as a later one; its
     beginning is a line of its own."""
     if line.icon != "play" or not line.before or line.holds is not False or line.is_undone:
@@ -116,7 +116,7 @@ def _is_earlier(line: Line, later: Line) -> bool:
     return (line.icon, line.subject, line.source) == (later.icon, later.subject, later.source)
 
 
-def _came_together(line: Line, stretch: Stretch) -> bool:
+def _came_together(line: HistoryLine, stretch: HistoryGroup) -> bool:
     """Whether one sync said the same of something else."""
     known = stretch.gathered or [stretch.line]
     later = known[-1]
@@ -127,6 +127,6 @@ def _came_together(line: Line, stretch: Stretch) -> bool:
     return (_act(line), line.source, line.is_undone) == (_act(later), later.source, later.is_undone)
 
 
-def _act(line: Line) -> str:
+def _act(line: HistoryLine) -> str:
     """Return what a line says that was done, the same for all that was heard of an episode."""
     return "plays" if line.icon in PLAYS else line.what

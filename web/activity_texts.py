@@ -12,8 +12,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from feeds.queries import EpisodeName, EpisodeShown, FeedShown, episodes_of
-from web import words
-from web.shown import Episode, Podcast
+from web import humanize
+from web.display import Episode, Podcast
 
 # by kind of act: an icon, and its sentence
 SENTENCES: Final[dict[str, tuple[str, str | Promise]]] = {
@@ -24,7 +24,7 @@ SENTENCES: Final[dict[str, tuple[str, str | Promise]]] = {
 }
 
 
-class Line(NamedTuple):
+class ActivityLine(NamedTuple):
     """An act in words; ``of`` is the podcast or episode that it is about."""
 
     icon: str
@@ -41,12 +41,12 @@ class Titles(NamedTuple):
 
     def podcast(self, feed: str) -> Podcast:
         known = self.feeds.get(feed)
-        title = (known.title if known else "") or words.host_of(feed)
+        title = (known.title if known else "") or humanize.host_of(feed)
         return Podcast(feed, title, bool(known), known.author if known else "", _picture(known))
 
     def episode(self, feed: str, item: str) -> Episode:
         podcast, known = self.podcast(feed), self.episodes.get((feed, item))
-        title = (known.title if known else "") or words.episode_name(item)
+        title = (known.title if known else "") or humanize.episode_name(item)
         return Episode(feed, item, title, podcast.title, (known and known.cover) or podcast.cover)
 
     def of(self, feed: str, item: str | None) -> Podcast | Episode:
@@ -64,11 +64,11 @@ def titles(rows: Iterable[Any], feeds: Mapping[str, FeedShown]) -> Titles:
     return Titles(feeds, episodes_of(names, feeds))
 
 
-def line(act: Any, who: str, known: Titles) -> Line:
+def line(act: Any, who: str, known: Titles) -> ActivityLine:
     """Describe what ``who`` did; ``act`` has the kind, feed, item and time."""
     icon, sentence = SENTENCES[act.kind]
     of = known.of(act.rss_source_feed, act.rss_source_item)
-    return Line(icon, _sentence(str(sentence), who, of), of, act.happened_at)
+    return ActivityLine(icon, _sentence(str(sentence), who, of), of, act.happened_at)
 
 
 def somebody() -> str:

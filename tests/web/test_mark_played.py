@@ -13,7 +13,7 @@ from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date
 from tests.web.library import follow, hear, page_of, show
 from tests.web.people import Visitor, text_of
-from tests.web.test_visibility import undo_of
+from tests.web.test_privacy_choice import undo_of
 from web.addresses import in_path
 
 

@@ -13,11 +13,11 @@ from eventstore.domain.identifiers import InvalidIdentifier, key_of, normalise_f
 from eventstore.domain.privacy import PrivacySetting
 from projections import exposure, queries
 from projections.exposure import Scope
-from web import levels, paging
-from web.acts import Titles
+from web import paging, privacy_levels
+from web.activity_texts import Titles
 from web.addresses import in_path
-from web.levels import Glance
-from web.shown import Episode, Podcast
+from web.display import Episode, Podcast
+from web.privacy_levels import EffectiveLevel
 
 PAGE: Final = 50
 MOST: Final = 10_000
@@ -45,12 +45,12 @@ class Settings(NamedTuple):
         return privacy.in_force(self.by_scope, None, None, exposure.default_level())
 
 
-class Listed(NamedTuple):
+class Override(NamedTuple):
     """A podcast or an episode in the list; ``key`` identifies it in a form."""
 
     key: str
     of: Podcast | Episode
-    glance: Glance
+    glance: EffectiveLevel
 
 
 class Cut(NamedTuple):
@@ -91,13 +91,13 @@ def cut(scopes: Sequence[Scope], after: str) -> Cut:
     return Cut(*paging.cut(scopes, _place, after, PAGE), len(scopes))
 
 
-def listed(scopes: Sequence[Scope], settings: Settings, known: Titles) -> list[Listed]:
+def listed(scopes: Sequence[Scope], settings: Settings, known: Titles) -> list[Override]:
     blocked = exposure.blocked({feed for feed, _ in scopes})
     return [
-        Listed(
+        Override(
             key_in_form(scope),
             known.of(*scope),
-            levels.glance(settings.by_scope, scope, is_blocked=scope[0] in blocked),
+            privacy_levels.glance(settings.by_scope, scope, is_blocked=scope[0] in blocked),
         )
         for scope in scopes
     ]

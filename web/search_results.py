@@ -16,9 +16,9 @@ from feeds.search import EpisodeFound, PodcastFound, Sight
 from projections import public_lists, queries
 from projections.public_lists import PublicPlaylist
 from projections.queries import Behind, Page
-from web import shown
+from web import display
+from web.display import Episode, Podcast
 from web.people import Person, shown_as
-from web.shown import Episode, Podcast
 
 
 class PodcastLine(NamedTuple):
@@ -26,7 +26,7 @@ class PodcastLine(NamedTuple):
     is_followed: bool
 
 
-class Found(NamedTuple):
+class Results(NamedTuple):
     """A page of results. ``following``: the cursor of the next page, or ""."""
 
     lines: list[Any]
@@ -39,21 +39,21 @@ def sight_of(user: User) -> Sight:
     return search.sight(followed, blocked)
 
 
-def podcasts(seen: Sight, words: str, after: str, limit: int) -> Found:
+def podcasts(seen: Sight, words: str, after: str, limit: int) -> Results:
     """Return podcasts that match these words, the best match first. Raises
     ``InvalidCursor``, as all functions here do."""
     page = search.podcasts(words, search.ALL, seen, after or None, limit)
     return _podcasts(page, seen, browsing.summaries(_named(seen, page.rows).values()))
 
 
-def episodes(user_id: UUID, seen: Sight, words: str, after: str, limit: int) -> Found:
+def episodes(user_id: UUID, seen: Sight, words: str, after: str, limit: int) -> Results:
     """Return episodes whose titles match these words, the newest first, with how far
     the listener has heard them."""
     page = search.episodes(words, search.ALL, seen, after or None, limit)
     return _episodes(page, user_id, seen, browsing.summaries(_names_of(seen, page.rows).values()))
 
 
-def podcasts_and_episodes(user_id: UUID, seen: Sight, words: str, limit: int) -> tuple[Found, Found]:
+def podcasts_and_episodes(user_id: UUID, seen: Sight, words: str, limit: int) -> tuple[Results, Results]:
     """Return the first page of both; the data of their podcasts is read only once."""
     found = search.podcasts(words, search.ALL, seen, None, limit)
     heard = search.episodes(words, search.ALL, seen, None, limit)
@@ -68,20 +68,20 @@ class PlaylistLine(NamedTuple):
     path: str
 
 
-def playlists(words: str, after: str, limit: int) -> Found:
+def playlists(words: str, after: str, limit: int) -> Results:
     """Return public playlists of active accounts; none while the read model may not yet include the
     latest changes to visibility."""
     page = _public_playlists(words, after, limit)
     return _playlists(page, profiles.people(row.user_id for row in page.rows))
 
 
-def people(words: str, after: str, limit: int) -> Found:
+def people(words: str, after: str, limit: int) -> Results:
     """Return listeners with a public profile."""
     found, _ = profiles.find(words, after, limit + 1)
     return _people(found, limit)
 
 
-def playlists_and_people(words: str, limit: int) -> tuple[Found, Found]:
+def playlists_and_people(words: str, limit: int) -> tuple[Results, Results]:
     """Return the first page of both; the accounts are looked up only once."""
     page = _public_playlists(words, "", limit)
     found, owners = profiles.find(words, "", limit + 1, {row.user_id for row in page.rows})
@@ -95,20 +95,20 @@ def _public_playlists(words: str, after: str, limit: int) -> Page[PublicPlaylist
         return Page([], None, 0)
 
 
-def _playlists(page: Page[PublicPlaylist], known: Mapping[UUID, profiles.Person]) -> Found:
+def _playlists(page: Page[PublicPlaylist], known: Mapping[UUID, profiles.Person]) -> Results:
     owners = {user_id: shown_as(person) for user_id, person in known.items()}
     lines = [
         PlaylistLine(row.name, owner, f"{owner.path}/playlists/{row.id}")
         for row in page.rows
         if (owner := owners.get(row.user_id))
     ]
-    return Found(lines, page.next or "")
+    return Results(lines, page.next or "")
 
 
-def _people(found: Sequence[profiles.Person], limit: int) -> Found:
+def _people(found: Sequence[profiles.Person], limit: int) -> Results:
     shown_people = [shown_as(person) for person in found]
     is_cut = len(found) > limit
-    return Found(shown_people[:limit], found[limit - 1].username if is_cut else "")
+    return Results(shown_people[:limit], found[limit - 1].username if is_cut else "")
 
 
 def _named(seen: Sight, rows: Sequence[PodcastFound]) -> dict[int, str]:
@@ -119,24 +119,24 @@ def _names_of(seen: Sight, rows: Sequence[EpisodeFound]) -> dict[int, str]:
     return {row.feed_id: seen.name(row.feed_id, row.url) for row in rows}
 
 
-def _podcasts(page: Page[PodcastFound], seen: Sight, known: Mapping[str, Summary]) -> Found:
+def _podcasts(page: Page[PodcastFound], seen: Sight, known: Mapping[str, Summary]) -> Results:
     lines = [
-        PodcastLine(shown.podcast_of(name, known.get(name)), feed_id in seen.own)
+        PodcastLine(display.podcast_of(name, known.get(name)), feed_id in seen.own)
         for feed_id, name in _named(seen, page.rows).items()
     ]
-    return Found(lines, page.next or "")
+    return Results(lines, page.next or "")
 
 
-def _episodes(page: Page[EpisodeFound], user_id: UUID, seen: Sight, known: Mapping[str, Summary]) -> Found:
+def _episodes(page: Page[EpisodeFound], user_id: UUID, seen: Sight, known: Mapping[str, Summary]) -> Results:
     names = _names_of(seen, page.rows)
     named = [(row, names[row.feed_id], item_in(row.guid, row.enclosure_url)) for row in page.rows]
     plays = queries.play_statuses_of(user_id, [(name, item) for _, name, item in named if item is not None])
     lines = [
-        _episode(row, item, shown.podcast_of(name, known.get(name)), plays.get((name, item)))
+        _episode(row, item, display.podcast_of(name, known.get(name)), plays.get((name, item)))
         for row, name, item in named
         if item is not None
     ]
-    return Found(lines, page.next or "")
+    return Results(lines, page.next or "")
 
 
 def _episode(row: EpisodeFound, item: str, podcast: Podcast, play: PlayEntry | None) -> Episode:

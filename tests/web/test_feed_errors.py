@@ -8,13 +8,13 @@ from django.utils import translation
 
 from tests.feeds.known import NOW
 from tests.feeds.test_states import facts
-from web import troubles
+from web import feed_errors
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({}, ""),
         ({"moved_at": NOW}, ""),
@@ -31,13 +31,13 @@ HOUR = timedelta(hours=1)
         ({"error": "of-a-later-version", "error_since": NOW}, "It could not be fetched."),
     ],
 )
-def test_what_is_wrong_is_told_and_when_it_is_tried_again(changes: dict[str, Any], told: str) -> None:
-    found = troubles.of(facts(**changes), NOW)
-    assert found.startswith(told)
-    assert ("It is tried again at" in found) == bool(told)
+def test_what_is_wrong_is_told_and_when_it_is_tried_again(changes: dict[str, Any], message: str) -> None:
+    found = feed_errors.of(facts(**changes), NOW)
+    assert found.startswith(message)
+    assert ("It is tried again at" in found) == bool(message)
 
 
 def test_it_is_told_in_french() -> None:
     with translation.override("fr"):
-        found = troubles.of(facts(stored_state="gone", error="gone"), NOW)
+        found = feed_errors.of(facts(stored_state="gone", error="gone"), NOW)
     assert found == "Son éditeur y a mis fin. Nouvel essai le 20 novembre 2026, 13:00 UTC."

@@ -13,9 +13,9 @@ from eventstore.domain.privacy import Level
 from feeds.queries import feeds_for
 from projections import exposure
 from projections.exposure import Altered, Change
-from web import acts, levels
-from web.acts import Line
-from web.shown import Episode, Podcast
+from web import activity_texts, privacy_levels
+from web.activity_texts import ActivityLine
+from web.display import Episode, Podcast
 
 # the number of acts and podcasts listed for each kind of change
 NAMED: Final = 5
@@ -35,7 +35,7 @@ class Group(NamedTuple):
 
     heading: str
     total: int
-    lines: list[Line]
+    lines: list[ActivityLine]
     more: int
 
 
@@ -70,7 +70,7 @@ def of(user: User, changes: Sequence[Change]) -> Preview:
     come = [feed for feed, level in then.items() if level == "public" != now.get(feed)]
     gone = [feed for feed, level in now.items() if level == "public" != then.get(feed)]
     named = {act.rss_source_feed for act in altered} | {*come[:NAMED], *gone[:NAMED]}
-    known = acts.titles(altered, feeds_for(user.pk, named))
+    known = activity_texts.titles(altered, feeds_for(user.pk, named))
     # what its publisher keeps out of public lists is not shown there, whatever the level
     altered = [act for act in altered if not known.is_blocked(act)]
     by_change = {key: [act for act in altered if (act.before, act.after) == key] for key in GROUPS}
@@ -86,7 +86,7 @@ def heading(changes: Sequence[Change]) -> str:
     """Return what is about to be done, as a question."""
     level = changes[0].level if changes else None
     if changes and changes[0].feed is None:
-        name = str(levels.NAMES[level or exposure.default_level()]).lower()
+        name = str(privacy_levels.NAMES[level or exposure.default_level()]).lower()
         return _("Make your account %(level)s?") % {"level": name}
     count = len(changes)
     if level is None:
@@ -97,15 +97,15 @@ def heading(changes: Sequence[Change]) -> str:
         "Make %(count)s podcasts or episodes %(level)s?",
         count,
     )
-    return text % {"count": number_format(count), "level": str(levels.NAMES[level]).lower()}
+    return text % {"count": number_format(count), "level": str(privacy_levels.NAMES[level]).lower()}
 
 
-def _group(user: User, key: tuple[Level, Level], found: list[Altered], known: acts.Titles) -> Group:
-    who = user.username if "public" in key else acts.somebody()
-    lines = [acts.line(act, who, known) for act in found[:NAMED]]
+def _group(user: User, key: tuple[Level, Level], found: list[Altered], known: activity_texts.Titles) -> Group:
+    who = user.username if "public" in key else activity_texts.somebody()
+    lines = [activity_texts.line(act, who, known) for act in found[:NAMED]]
     return Group(str(GROUPS[key]), len(found), lines, max(0, len(found) - NAMED))
 
 
-def _follows(heading: str, feeds: list[str], known: acts.Titles) -> Follows:
+def _follows(heading: str, feeds: list[str], known: activity_texts.Titles) -> Follows:
     podcasts: list[Any] = [known.podcast(feed) for feed in feeds[:NAMED]]
     return Follows(heading, len(feeds), podcasts, max(0, len(feeds) - NAMED))

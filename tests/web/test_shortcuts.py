@@ -3,7 +3,7 @@
 import pytest
 from django.test import RequestFactory
 
-from web.acting import device_name
+from web.shortcuts import device_name
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from eventstore.domain.ordered import ListHeader
 from eventstore.domain.undoing import Change
 from projections import exposure
-from web.deeds import LEVELS
-from web.words import clock
+from web.event_texts import LEVELS
+from web.humanize import clock
 
 Words = tuple[str, str | Promise]
 # by topic, and whether it exists after the undo

@@ -12,14 +12,14 @@ from feeds import browsing
 from feeds.browsing import EpisodeRow, Summary
 from feeds.queries import FeedShown
 from projections import lists, queries
-from web import shown, sight, words
+from web import display, humanize, visible_feeds
 from web.addresses import is_web, number_in
-from web.shown import Episode, Podcast
+from web.display import Episode, Podcast
 
 LONGEST_POSITION = 2**31 - 1
 
 
-class Found(NamedTuple):
+class EpisodeDetails(NamedTuple):
     """An episode and its podcast. ``row``: what its feed says about it, None if that is not known; ``audio``:
     the address of its file, or ""."""
 
@@ -35,11 +35,11 @@ class Found(NamedTuple):
         return 0 if self.episode.played else self.episode.position
 
 
-def find(user_id: UUID, feed: str, item: str) -> Found:
+def find(user_id: UUID, feed: str, item: str) -> EpisodeDetails:
     """Return what is known about an episode. Raises ``Http404`` if neither its feed nor a play or playlist
     of the listener mentions it."""
     play = queries.play_statuses_of(user_id, [(feed, item)]).get((feed, item))
-    known = sight.known_feeds(user_id, feed)
+    known = visible_feeds.known_feeds(user_id, feed)
     row = browsing.episode_of((feed, item), known)
     if play is None and row is None and not lists.PLAYLISTS.containing(user_id, episode_key(feed, item)):
         raise Http404
@@ -60,14 +60,14 @@ def seconds_in(request: HttpRequest, name: str) -> int | None:
 
 def _found(
     feed: str, item: str, play: PlayEntry | None, known: FeedShown | None, row: EpisodeRow | None
-) -> Found:
-    podcast = shown.podcast_of(feed, _summary(known) if known else None)
-    listed = shown.episode_of(row, podcast, play) if row else None
+) -> EpisodeDetails:
+    podcast = display.podcast_of(feed, _summary(known) if known else None)
+    listed = display.episode_of(row, podcast, play) if row else None
     if listed is None and play is not None:
-        listed = shown.heard(play, known, None)
-    listed = listed or Episode(feed, item, words.episode_name(item), podcast.title)
+        listed = display.heard(play, known, None)
+    listed = listed or Episode(feed, item, humanize.episode_name(item), podcast.title)
     address = row.enclosure_url if row else parts_of_item(item)[1]
-    return Found(listed._replace(item=item), podcast, row, address if is_web(address) else "")
+    return EpisodeDetails(listed._replace(item=item), podcast, row, address if is_web(address) else "")
 
 
 def _summary(known: FeedShown) -> Summary:

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from web.lists import Kind, Listed, Member
-from web.shown import Episode
+from web.display import Episode
+from web.lists import ListKind, ListSummary, Member
 
 MEMBERS = 60
 # the largest playlist, in episodes, for which durations are added up
@@ -20,7 +20,7 @@ class Total(NamedTuple):
     unknown: int
 
 
-def page_of(user_id: UUID, kind: Kind, list_id: UUID, after: str) -> dict[str, Any]:
+def page_of(user_id: UUID, kind: ListKind, list_id: UUID, after: str) -> dict[str, Any]:
     """Return the context of the page of a list. Raises ``Http404`` and ``InvalidCursor``."""
     listed = kind.find(user_id, list_id)
     page = kind.reads.members(user_id, list_id, after or None, MEMBERS)
@@ -49,7 +49,7 @@ def _total(members: list[Member]) -> Total:
     return Total(duration, left, len(episodes) - len(known))
 
 
-def _first_to_play(members: list[Member], listed: Listed) -> Episode | None:
+def _first_to_play(members: list[Member], listed: ListSummary) -> Episode | None:
     """Return the first episode that is not played, else the first one; for the queue always the first one."""
     episodes = [each.shown for each in members if isinstance(each.shown, Episode)]
     if listed.is_queue:

@@ -12,7 +12,7 @@ from feeds.queries import FeedShown, feeds_of
 from projections import exposure, queries
 
 
-class Seen(NamedTuple):
+class VisibleFeed(NamedTuple):
     """What a listener sees of a feed. ``known`` is None for a feed that was never fetched, which its
     followers see by its address."""
 
@@ -20,17 +20,17 @@ class Seen(NamedTuple):
     is_followed: bool
 
 
-def look(user_id: UUID, feed: str) -> Seen:
+def look(user_id: UUID, feed: str) -> VisibleFeed:
     """Return what the listener may see of a feed. Raises ``Http404`` if that is nothing."""
     known = feeds_of([feed]).get(feed)
     subscription = queries.subscription(user_id, feed)
     if subscription is not None and subscription.active:
-        return Seen(known, is_followed=True)
+        return VisibleFeed(known, is_followed=True)
     if known is None and subscription is None:
         raise Http404
     if known is not None and _is_kept_from_the_public(known, feed):
         raise Http404
-    return Seen(known, is_followed=False)
+    return VisibleFeed(known, is_followed=False)
 
 
 def known_feeds(user_id: UUID, feed: str) -> dict[str, FeedShown]:

@@ -10,9 +10,9 @@ from eventstore.domain.plays import PlayEntry
 from feeds.browsing import EpisodeRow, Summary
 from feeds.chapters import EpisodeChapter
 from feeds.queries import EpisodeShown, FeedShown
-from web import words
+from web import humanize
 from web.addresses import in_path
-from web.levels import Glance
+from web.privacy_levels import EffectiveLevel
 
 # the number of background colours for missing covers (static/components.css)
 HUES = 8
@@ -39,7 +39,7 @@ class Podcast(NamedTuple):
     newest_at: datetime | None = None
     unplayed: int | None = None
     is_failing: bool = False
-    privacy: Glance | None = None
+    privacy: EffectiveLevel | None = None
 
     @property
     def path(self) -> str:
@@ -51,12 +51,12 @@ class Podcast(NamedTuple):
 
     @property
     def initials(self) -> str:
-        return words.initials(self.title)
+        return humanize.initials(self.title)
 
     @property
     def address(self) -> str:
         """Return the address of the feed in readable form."""
-        return words.address_of(self.feed)
+        return humanize.address_of(self.feed)
 
     @property
     def unplayed_words(self) -> str:
@@ -143,7 +143,7 @@ class Episode(NamedTuple):
 
     @property
     def initials(self) -> str:
-        return words.initials(self.podcast or self.title)
+        return humanize.initials(self.podcast or self.title)
 
     @property
     def percent(self) -> int | None:
@@ -166,20 +166,20 @@ def podcast_of(feed: str, known: Summary | None, unplayed: int | None = None) ->
     """Return a podcast from its summary, or from its feed name if nothing is known yet."""
     if known is None or not known.is_read:
         is_failing = known is not None and known.state in FAILING
-        return Podcast(feed, words.host_of(feed), is_fetched=False, is_failing=is_failing)
+        return Podcast(feed, humanize.host_of(feed), is_fetched=False, is_failing=is_failing)
     title = title_of(feed, known)
     return Podcast(feed, title, True, known.author, known.cover, known.newest_at, unplayed)
 
 
 def title_of(feed: str, known: Summary | None) -> str:
     """Return the title of a podcast, or the host of its feed until it is known."""
-    return (known.title if known else "") or words.host_of(feed)
+    return (known.title if known else "") or humanize.host_of(feed)
 
 
 def named(feed: str, known: FeedShown | None) -> Podcast:
     """Return a podcast that a list names, with its title and picture as far as they are known."""
     if known is None or not known.title:
-        return Podcast(feed, words.host_of(feed), is_fetched=False)
+        return Podcast(feed, humanize.host_of(feed), is_fetched=False)
     return public_podcast(feed, known)
 
 
@@ -223,14 +223,14 @@ def public_episode(item: str, podcast: Podcast, known: EpisodeShown) -> Episode:
 
 def heard(play: PlayEntry, feed: FeedShown | None, episode: EpisodeShown | None) -> Episode:
     """Return an episode with the listener's progress and whatever else is known about it."""
-    podcast = (feed.title if feed else "") or words.host_of(play.rss_source_feed)
+    podcast = (feed.title if feed else "") or humanize.host_of(play.rss_source_feed)
     # never requests a generated cover: where there is no picture, the page draws the initials itself
     pictured = feed.cover if feed and feed.cover_url else None
     cover = (episode.cover if episode else None) or pictured or ""
     return Episode(
         play.rss_source_feed,
         play.rss_source_item,
-        (episode.title if episode else "") or words.episode_name(play.rss_source_item),
+        (episode.title if episode else "") or humanize.episode_name(play.rss_source_item),
         podcast,
         cover,
         episode.published_at if episode else None,
@@ -250,4 +250,4 @@ class Chapter(NamedTuple):
     @classmethod
     def of(cls, chapter: EpisodeChapter) -> Self:
         start = int(chapter.start)
-        return cls(start, chapter.title or words.clock(start))
+        return cls(start, chapter.title or humanize.clock(start))

@@ -19,11 +19,11 @@ from feeds import browsing
 from feeds.queries import episodes_of
 from projections import exposure, lists, queries
 from projections.exposure import Scope
-from web import levels, shown, sight, words
-from web.acting import act, came_from, for_listeners, is_partial
+from web import display, humanize, privacy_levels, visible_feeds
 from web.addresses import asked_feed
-from web.levels import Glance
-from web.reading import caught_up, remember_position
+from web.privacy_levels import EffectiveLevel
+from web.read_your_writes import caught_up, remember_position
+from web.shortcuts import act, came_from, for_listeners, is_partial
 from web.toasts import render_toasts, tell, undo_of
 
 
@@ -31,7 +31,7 @@ from web.toasts import render_toasts, tell, undo_of
 @for_listeners
 def of_podcast(request: HttpRequest, user: User, feed: str) -> HttpResponse:
     """Show the choice of a level for a podcast; a POST with ``level`` sets it, an empty value clears it."""
-    sight.look(user.pk, feed)
+    visible_feeds.look(user.pk, feed)
     return _choose(request, user, (feed, None))
 
 
@@ -50,7 +50,7 @@ def _may_see(user_id: UUID, feed: str, item: str) -> bool:
     is in a feed that he may see."""
     if queries.play_statuses_of(user_id, [(feed, item)]):
         return True
-    if episodes_of([(feed, item)], sight.known_feeds(user_id, feed)):
+    if episodes_of([(feed, item)], visible_feeds.known_feeds(user_id, feed)):
         return True
     return bool(lists.PLAYLISTS.containing(user_id, episode_key(feed, item)))
 
@@ -59,13 +59,13 @@ def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:
     with caught_up(request, "privacy"):
         known = exposure.settings_of(user.pk, [scope])
     is_blocked = bool(exposure.blocked([scope[0]]))
-    found = levels.glance(known, scope, is_blocked=is_blocked)
+    found = privacy_levels.glance(known, scope, is_blocked=is_blocked)
     if request.method == "POST":
         return _change(request, user, found)
     back = request.GET.get("back", "")
     context = {
         "privacy": found,
-        "choices": levels.choices(known, scope),
+        "choices": privacy_levels.choices(known, scope),
         "title": _title(user.pk, scope),
         "back": back if is_own_path(request, back) else _page(scope),
         "compact": "compact" in request.GET,
@@ -76,10 +76,10 @@ def _choose(request: HttpRequest, user: User, scope: Scope) -> HttpResponse:
     return render(request, f"web/privacy/{name}.html", context)
 
 
-def _change(request: HttpRequest, user: User, before: Glance) -> HttpResponse:
+def _change(request: HttpRequest, user: User, before: EffectiveLevel) -> HttpResponse:
     """Set the level given in the form. Raises ``BadRequest`` if it is missing or invalid."""
     wanted = request.POST.get("level")
-    if wanted not in (*levels.LEVELS, ""):
+    if wanted not in (*privacy_levels.LEVELS, ""):
         raise BadRequest
     named = {"feed": before.feed, "item": before.item}
     if not wanted:
@@ -96,14 +96,14 @@ def _change(request: HttpRequest, user: User, before: Glance) -> HttpResponse:
     return response
 
 
-def _message(after: Glance) -> str:
+def _message(after: EffectiveLevel) -> str:
     if after.closed:
         return _("Kept. Nothing of this podcast is shown to others in any case.")
     text = _("This episode is %(level)s now.") if after.item else _("This podcast is %(level)s now.")
     return text % {"level": str(after.name).lower()}
 
 
-def _answer(request: HttpRequest, after: Glance) -> HttpResponse:
+def _answer(request: HttpRequest, after: EffectiveLevel) -> HttpResponse:
     """Redirect to the page of the form; for htmx return what replaces the
     level shown there, and the toast."""
     if not is_partial(request):
@@ -115,15 +115,15 @@ def _answer(request: HttpRequest, after: Glance) -> HttpResponse:
 
 def _title(user_id: UUID, scope: Scope) -> str:
     feed, item = scope
-    known = sight.known_feeds(user_id, feed)
+    known = visible_feeds.known_feeds(user_id, feed)
     if item is not None:
         found = episodes_of([(feed, item)], known).get((feed, item))
-        return (found and found.title) or words.episode_name(item)
-    return shown.podcast_of(feed, browsing.summaries([feed]).get(feed) if known else None).title
+        return (found and found.title) or humanize.episode_name(item)
+    return display.podcast_of(feed, browsing.summaries([feed]).get(feed) if known else None).title
 
 
 def _page(scope: Scope) -> str:
     feed, item = scope
     if item is None:
-        return shown.Podcast(feed, "").path
-    return shown.Episode(feed, item, "").path
+        return display.Podcast(feed, "").path
+    return display.Episode(feed, item, "").path
