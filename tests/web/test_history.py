@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from msgspec import structs
+from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from eventstore import codec
@@ -19,8 +20,9 @@ from eventstore.domain.subscriptions import Subscribe, Unsubscribe
 from feeds.models import Feed
 from tests.feeds.rows import item_name, name_of
 from tests.projecting import bring_up_to_date
-from tests.web.library import HOSTILE, NOW, page_of_episode, show
+from tests.web.library import HOSTILE, NOW, hear, page_of_episode, show
 from tests.web.people import Visitor, text_of
+from tests.web.test_appearance import enter
 from web import event_texts, history
 
 PHONE = Origin("org.example.castaway", "1", "Pixel 9")
@@ -204,3 +206,13 @@ def test_what_one_sync_adds_to_a_playlist_is_one_line_that_can_be_opened_and_und
     page = text_of(visitor.get("/history"))
     assert lines(page)[:2] == ["Undid: Added to a playlist · 5 episodes", "Added to “Trip” · 5 episodes"]
     assert '<span class="tag">undone</span>' in page
+
+
+@pytest.mark.browser
+def test_on_paper_there_is_nothing_to_be_pressed(page: Page, alice: User) -> None:
+    hear(alice, show(1, 1).episodes.get(), 60)
+    enter(page, "/history")
+    expect(page.get_by_role("link", name="Undo what a device did…")).to_be_visible()
+    page.emulate_media(media="print")
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    expect(page.locator("main .button:visible")).to_have_count(0)
