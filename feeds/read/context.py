@@ -9,7 +9,7 @@ from lxml import etree
 
 from feeds.read import values
 from feeds.read.names import short_name, split_tag
-from feeds.read.values import is_web_url
+from feeds.read.values import is_plain_url
 
 Element: TypeAlias = etree._Element | ElementTree.Element  # lxml's or Python's own
 _MOST_TAGS = 2_000  # remembered per document; real documents have about 60
@@ -69,7 +69,7 @@ class Context:
         """Return the absolute web address, resolved by xml:base and the document's own; "" if invalid."""
         if not text:
             return ""
-        if is_web_url(text):
+        if is_plain_url(text):
             return text if len(text) < PLAIN_URL else self.limited(text)
         base = values.resolve(self.url, self.base_of(element)) or self.url
         return self.limited(values.resolve(base, text))

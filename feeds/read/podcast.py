@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from feeds.read.context import PLAIN_URL, Context, Element, attributes_of
-from feeds.read.values import clean, is_web_url
+from feeds.read.values import clean, is_plain_url
 
 LONGEST_TEXT = 2_000  # characters of an attribute or a text
 _OF_RSS = frozenset({"title", "link", "guid", "enclosure"})
@@ -104,7 +104,7 @@ def read_tag(element: Element, tag: Tag, context: Context) -> Branch | None:
             continue
         # the usual cases of ``context.link`` and ``_short`` are inlined: a call would take as long again
         if is_url[name]:
-            text = value if len(value) < PLAIN_URL and is_web_url(value) else context.link(value, element)
+            text = value if len(value) < PLAIN_URL and is_plain_url(value) else context.link(value, element)
         else:
             text = value.strip() if len(value) <= LONGEST_TEXT and value.isascii() else _short(value)
         if text:

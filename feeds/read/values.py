@@ -34,9 +34,13 @@ _RFC_3339 = re.compile(
     r"(?:[T ]+([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,][0-9]+)?)?)?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?",
     re.ASCII | re.IGNORECASE,
 )
-# Matches an address that needs no resolving: a host without credentials, and only characters allowed in URLs.
-# (Ignoring case everywhere, naming white space, or backtracking would take twice the time.)
-_WEB = re.compile(r"[hH][tT][tT][pP][sS]?://[^\x00- /?#@\\<>\"]++(?:[/?#][^\x00- <>\"\x7f-\x9f]*+)?+")
+# An address with a host, without credentials, and with only characters allowed in URLs. (Ignoring case
+# everywhere, naming white space, or backtracking would take twice the time.)
+_ADDRESS = r"[hH][tT][tT][pP][sS]?://[^{not_in_host}]++(?:[/?#][^\x00- <>\"\x7f-\x9f]*+)?+"
+_NOT_IN_HOST = r"\x00- /?#@\\<>\""
+_WEB = re.compile(_ADDRESS.format(not_in_host=_NOT_IN_HOST))
+# hosts with brackets, or with letters beyond ASCII, may be invalid
+_PLAIN = re.compile(_ADDRESS.format(not_in_host=_NOT_IN_HOST + r"\[\]\x7f-\U0010ffff"))
 _UNSAFE = re.compile(r"[\s<>\"\x00-\x1f\x7f-\x9f]")
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _XML_SPACES = re.compile("[ \t\r\n]+")
@@ -135,8 +139,16 @@ def uuid(text: str) -> str:
         return ""
 
 
-# Whether a text is an absolute http or https URL, without credentials or white space.
-is_web_url = _WEB.fullmatch
+# Whether a text is a web URL (``is_web_url``), of which that is certain without parsing it.
+is_plain_url = _PLAIN.fullmatch
+
+
+def is_web_url(text: str) -> bool:
+    """Return whether a text is a valid absolute http or https URL, without credentials or white space."""
+    try:
+        return bool(_WEB.fullmatch(text) and urlsplit(text))
+    except ValueError:  # brackets that hold no address, or letters that are none in a host
+        return False
 
 
 def resolve(base: str, text: str) -> str:

@@ -60,8 +60,9 @@ def test_of_several_enclosures_the_first_audio_is_the_one() -> None:
         (f'<atom:link rel="enclosure" href="{sound}" type="audio/mpeg" length="7"/>', sound),
     ):  # fmt: skip
         assert read_item(written).enclosure_url == url, written[:100]
-    document, _ = read_all(rss("<guid>1</guid>" + enclosure("javascript:alert(1)")))
-    assert document.warnings == ["enclosure_refused"]
+    for url in ("javascript:alert(1)", "https://a]b/1", "https://\u2100.example/1"):
+        document, _ = read_all(rss("<guid>1</guid>" + f'<enclosure url="{url}"/>'))
+        assert document.warnings == ["enclosure_refused"], url
 
 
 def test_the_length_of_an_enclosure_is_a_number_or_not_told() -> None:

@@ -114,6 +114,10 @@ def test_web_addresses_are_absolute_and_http() -> None:
         "https://user:secret@a.example/x": "",
         "http:///x": "",
         "https://[::1/x": "",
+        "https://[::1]:8000/x": "https://[::1]:8000/x",
+        "https://a]b/x": "",
+        "https://\u2100.example/x": "",
+        "https://b\u00fccher.example/x": "https://b\u00fccher.example/x",
         "": "",
     }
     assert {text: values.resolve(base, text) for text in written} == written
