@@ -24,9 +24,11 @@ from eventstore import dispatcher, log
 from operations import dump, maintenance, split
 from operations.confirmation import NotConfirmed
 from operations.errors import Refused
+from operations.exclusive import HOLDER, KEYS, LOCK
 from operations.split import Differs, Unfinished
 from operations.stores import SCHEMAS, Note, UnsafeStore, parameters, read_note, write_note
 from projections import shadows
+from projections.connect import connect
 from projections.erasure import erase_history
 from projections.failures import in_maintenance
 from projections.projectors import PROJECTORS
@@ -479,6 +481,12 @@ def test_a_store_that_is_being_moved_is_not_opened_by_hand_and_is_closed_whole_a
         write(2)
 
 
+def is_held(alias: str) -> bool:
+    """Whether a command holds its lock: the server needs a moment to notice that one was killed."""
+    with connect(alias) as connection:
+        return bool(connection.execute(HOLDER, [LOCK, KEYS[alias]]).fetchall())
+
+
 # Killed, and back ---------------------------------------------------------------------------------------
 
 
@@ -502,6 +510,7 @@ def test_killed_anywhere_it_is_open_or_closed_and_the_repeat_goes_on_or_it_is_op
             with pytest.raises(Refused, match="balados_"):
                 move("events", third)
             killed_at(point, go)  # the repeat starts over
+            eventually(lambda: not is_held("events"))
             with pytest.raises(CommandError, match="Nothing was touched"):
                 reopen("events", "yes")
             assert status("events") == ("moving", False)
