@@ -1,10 +1,12 @@
 """The requests of the API that are answered from the event loop: those that apps send most often."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import msgspec
 from django.conf import settings
@@ -21,6 +23,7 @@ from api.operations import SMALL
 from api.parameters import POSITION, read_position, read_query
 from api.parsers import decode, is_json
 from api.renderers import JsonRenderer
+from api.shortcuts import Sender
 from api.throttles import COUNTED
 from api.v1.plays import PlayBody, PlaysView, play_of, written
 from api.v1.subscriptions import SubscriptionsQuery, SubscriptionsView, place_of
@@ -28,6 +31,7 @@ from api.views import FAILURE
 from eventstore import elsewhere, log, steps
 from eventstore.domain.messages import Origin
 from eventstore.domain.plays import RecordPlay
+from eventstore.domain.topics import Keys
 from eventstore.domain.user import keys
 from eventstore.log import HINT
 from eventstore.steps import Decided
@@ -35,11 +39,13 @@ from eventstore.streams import NotAtHand
 from feeds.queries import VERSION
 from jobs.announcing import announce
 from projections import queries, unchanged
-from projections.pipeline import Appends, OutcomeUnknown, Pipeline
+from projections.pipeline import Appends, OutcomeUnknown, Pipeline, Row
 from projections.unchanged import Question
 
 LISTED: Final = "/api/v1/subscriptions"
 PLAYS: Final = "/api/v1/plays"
+# How often a play is decided, while other processes record something of the same listener.
+ATTEMPTS: Final = 4
 # for what is the same for every request
 _LISTS, _PLAYS = SubscriptionsView(), PlaysView()
 
@@ -87,6 +93,7 @@ class RecordedPlays:
 
     def __init__(self, system: Pipeline, events: Pipeline, appends: Appends) -> None:
         self._system, self._events, self._appends = system, events, appends
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, environment: dict[str, Any], body: BytesIO) -> DirectAnswer | None:
         if environment["PATH_INFO"] != PLAYS or environment["REQUEST_METHOD"] != "POST":
@@ -96,38 +103,55 @@ class RecordedPlays:
         play = None if sender is None else _play(environment, body.getvalue())
         if sender is None or play is None:
             return None
-        command = play_of(sender.claims.user_id, moment, play)
+        # a listener's plays take turns: of two decided at once, one would have to be decided again
+        async with self._turns.setdefault(sender.claims.user_id, asyncio.Lock()):
+            return await self._record(environment, sender, play_of(sender.claims.user_id, moment, play))
+
+    async def _record(
+        self, environment: dict[str, Any], sender: Sender, command: RecordPlay
+    ) -> DirectAnswer | None:
         named = keys(command)
-        asked = steps.question(command.user_id, named)
-        grant = self._system.ask(FIND_GRANT, sender.grant)
-        state = self._events.ask(asked.statement, asked.values)
+        grant, state = self._system.ask(FIND_GRANT, sender.grant), self._read(command, named)
         allowed = shortcuts.allowed(sender, await grant, _PLAYS.scopes["POST"])
-        rows = await state
-        decided = None if allowed is None or rows is None else steps.decide(command, named, rows)
-        if allowed is None or decided is None:
+        if allowed is None:
             return None
         origin = origin_of_caller(allowed.caller, command.at)
-        written = _written(decided, command, origin)
-        append = steps.to_append(decided, origin)
-        if written is None or append is None or not await shortcuts.admit(allowed, moment):
-            return None
-        environment[COUNTED] = True
-        try:
-            found = await self._appends.ask(*append, order=decided.stream.id)
-        except OutcomeUnknown as failure:
-            environment[FAILURE] = failure
-            return None
-        if found is None:
-            return None
-        position = int(found[0][0] or 0) if found else None
-        steps.recorded(decided, position)
-        if position is None:
-            return None
+        for _ in range(ATTEMPTS):
+            rows = await state
+            decided = None if rows is None else steps.decide(command, named, rows)
+            if decided is None:
+                return None
+            written, append = _written(decided, command, origin), steps.to_append(decided, origin)
+            if written is None or append is None:
+                return None
+            if COUNTED not in environment and not await shortcuts.admit(allowed, command.now):
+                return None
+            environment[COUNTED] = True
+            try:
+                found = await self._appends.ask(*append, order=decided.stream.id)
+            except OutcomeUnknown as failure:
+                environment[FAILURE] = failure
+                return None
+            if found is None:
+                return None
+            position = int(found[0][0] or 0) if found else None
+            steps.recorded(decided, position)
+            if position is not None:
+                self._announce(decided)
+                own = {"Content-Type": JsonRenderer.media_type, POSITION: str(position)}
+                return shortcuts.answer(_PLAYS, PLAYS, allowed.caller, written, own)
+            state = self._read(command, named)
+        return None
+
+    def _read(self, command: RecordPlay, named: Keys) -> "asyncio.Future[list[Row] | None]":
+        asked = steps.question(command.user_id, named)
+        return self._events.ask(asked.statement, asked.values)
+
+    def _announce(self, decided: Decided) -> None:
+        """Let those know who wait for what was recorded."""
         announce(decided.outcome.events)
         if log.may_notify():
             self._events.ask(HINT, {})
-        own = {"Content-Type": JsonRenderer.media_type, POSITION: str(position)}
-        return shortcuts.answer(_PLAYS, PLAYS, allowed.caller, written, own)
 
 
 def _play(environment: Mapping[str, Any], raw: bytes) -> PlayBody | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from accounts.models import AppGrant
+from api.v1.shortcuts import ATTEMPTS
+from eventstore import counters
 from eventstore.log import NOTIFICATION_CHANNEL, stream_name
 from projections.connect import connect
 from tests.api.bothways import BothWays, run, sent_by
@@ -195,16 +197,24 @@ def test_a_finished_episode_leaves_up_next(plays: Device) -> None:
     assert types[-2:] == ["PlayRecorded", "PlaylistItemRemoved"]
 
 
-def test_when_another_writer_comes_first_django_decides_again(plays: Device) -> None:
+def beaten(server: Server, other: Callable[[], object], times: int = 1) -> None:
+    """Let another writer come first, so many times."""
+    ask, left = server.shortcuts.appends.ask, list(range(times))
+
+    async def after_another(*arguments: Any, **named: Any) -> Any:
+        if left:
+            left.pop()
+            await asyncio.to_thread(other)
+        return await ask(*arguments, **named)
+
+    server.shortcuts.appends.ask = after_another  # type: ignore[assignment,method-assign]
+
+
+def test_when_another_writer_comes_first_the_play_is_decided_again(plays: Device) -> None:
     async def check(server: Server) -> None:
-        both, ask = BothWays(plays, server), server.shortcuts.appends.ask
-
-        async def after_another(*arguments: Any, **named: Any) -> Any:
-            await asyncio.to_thread(plays.post, "plays", play(1, position=5))
-            return await ask(*arguments, **named)
-
-        server.shortcuts.appends.ask = after_another  # type: ignore[assignment,method-assign]
-        left = await both.send_once(True, "POST", PLAYS, body_of(1, position=6), **sent_by(plays))
+        beaten(server, lambda: plays.post("plays", play(1, position=5)))
+        both = BothWays(plays, server)
+        left = await both.send_once(False, "POST", PLAYS, body_of(1, position=6), **sent_by(plays))
         assert left.answer[0] == 200
         assert left.counted[("append_conflicts",)] == 1
         assert left.used == 2  # one of them is that of the other writer
@@ -213,8 +223,22 @@ def test_when_another_writer_comes_first_django_decides_again(plays: Device) -> 
     assert recorded(plays) == [5, 6]
 
 
+def test_when_others_come_first_again_and_again_django_decides(plays: Device) -> None:
+    async def check(server: Server) -> None:
+        beaten(server, lambda: plays.post("plays", play(1, position=5)), times=ATTEMPTS)
+        both = BothWays(plays, server)
+        left = await both.send_once(True, "POST", PLAYS, body_of(1, position=6), **sent_by(plays))
+        assert left.answer[0] == 200
+        assert left.counted[("append_conflicts",)] == ATTEMPTS
+        assert left.used == ATTEMPTS + 1
+
+    run(check)
+    assert recorded(plays) == [*[5] * ATTEMPTS, 6]
+
+
 def test_many_at_once_are_recorded_once_each(plays: Device, bob_plays: Device) -> None:
     async def check(server: Server) -> None:
+        counters._counts.clear()
         requests = [(device, number) for device in (plays, bob_plays) for number in range(20)]
         answers = await asyncio.gather(
             *(
@@ -224,6 +248,7 @@ def test_many_at_once_are_recorded_once_each(plays: Device, bob_plays: Device) -
         )
         assert {status for status, _, _ in answers} == {200}
         assert len({headers["balados-position"] for _, headers, _ in answers}) == 40
+        assert ("append_conflicts",) not in counters._counts
 
     run(check)
     for device in (plays, bob_plays):
