@@ -91,14 +91,6 @@ def use_counted(what: str, who: str | None) -> bool:
         return True
 
 
-def put_back(what: str, who: str | None) -> None:
-    """Undo ``use_counted``."""
-    with _lock:
-        left, until = _counted.get((what, who), (0, 0.0))
-        if until:
-            _counted[what, who] = left + 1, until
-
-
 def _keep_counted(what: str, who: str | None, left: int, until: float) -> None:
     with _lock:
         if len(_counted) >= MOST_COUNTED:
