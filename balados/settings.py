@@ -265,7 +265,7 @@ CELERY_TASK_ROUTES = {
     "jobs.imports.run": {"queue": "feeds_now"},
     "jobs.covers.refresh_wanted": {"queue": "covers"},
 }
-# A pump runs for a minute, so a worker must not reserve tasks that another could run.
+# A pump runs for minutes, so a worker must not reserve tasks that another could run.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
 # a task whose worker dies is run again, which every task must tolerate
